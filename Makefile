@@ -1,0 +1,42 @@
+# The three commands a developer needs: make demo, make test, make check.
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+
+.PHONY: setup demo test lint check lock bench clean
+
+setup: .venv/ready
+
+# The lock file pins everything, so that a run today is a run next year. Byte code is compiled here
+# once: importing TensorFlow without it takes three times as long.
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup
+	$(BIN)/trimgrid example mlp
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test
+
+# Renew the pins of the lock file from pyproject.toml.
+lock: setup
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --extra examples --group dev --group build \
+		pyproject.toml --output-file requirements.lock
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache runs

@@ -1,0 +1,161 @@
+"""The command `trimgrid`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from trimgrid.errors import InputError, RunError
+
+app = typer.Typer(
+    name="trimgrid",
+    help="Prune a Keras model in a grid of attempts; pick the smallest that is good enough.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+class Example(StrEnum):
+    """The article's examples."""
+
+    MLP = "mlp"
+    LSTM = "lstm"
+    CNN = "cnn"
+
+
+class Images(StrEnum):
+    """Where the images of the example cnn come from."""
+
+    TF_FLOWERS = "tf_flowers"
+    PHOTOS = "photos"
+    MNIST = "mnist"
+
+
+BackendOption = Annotated[
+    str | None,
+    typer.Option(help="Keras backend: jax, tensorflow or torch. Default: KERAS_BACKEND if set."),
+]
+
+
+@app.callback()
+def trimgrid() -> None:
+    """Prune a Keras model in a grid of attempts; pick the smallest that is good enough."""
+
+
+@app.command(epilog="Example: trimgrid example mlp --out runs/mlp")
+def example(
+    name: Annotated[Example, typer.Argument(help="Regression, forecast or image classes.")],
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs. Default: 100, 80, 15, as the article.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, data order, dropout.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Output folder. Default: runs/NAME.")] = None,
+    backend: BackendOption = None,
+    data: Annotated[
+        Images | None, typer.Option(help="Images for cnn. Default: tf_flowers (a download).")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder with tf_flowers, prepared or as archive.")
+    ] = None,
+) -> None:
+    """Run one of the article's examples: the original and a grid of 11 attempts."""
+    # On a CPU TensorFlow trains convolutions several times faster than JAX does.
+    select_backend(backend, default="tensorflow" if name is Example.CNN else "jax")
+    from trimgrid.examples.runner import run_example
+
+    infos = run_example(name, epochs, seed, out, data, data_dir)
+    if all(info.status != "ok" for info in infos[1:]):
+        raise RunError("No attempt succeeded; the recap says why.")
+
+
+@app.command(epilog="Example: trimgrid inspect model.keras")
+def inspect(
+    model: Annotated[Path, typer.Argument(help="A .keras or .h5 file.")],
+    backend: BackendOption = None,
+) -> None:
+    """List a model's variables: shape, weights, zeros, and which are pruned or why not."""
+    select_backend(backend, default="jax")
+    from trimgrid.models import load_model, prunable_variables
+    from trimgrid.report.inspection import print_variables
+
+    print_variables(prunable_variables(load_model(model).variables))
+
+
+@app.command(epilog="Example: trimgrid size model.keras")
+def size(
+    model: Annotated[Path, typer.Argument(help="A .keras or .h5 file.")],
+    backend: BackendOption = None,
+) -> None:
+    """Measure a model as .h5, .keras and .tflite, plain and zipped."""
+    select_backend(backend, default="jax")
+    from trimgrid.tflite import TFLiteConverter
+
+    with TFLiteConverter() as converter, TemporaryDirectory(prefix="trimgrid-") as folder:
+        converter.start()
+        from trimgrid.export import measure_model
+        from trimgrid.models import load_model, sample_inputs
+        from trimgrid.report.inspection import print_sizes
+        from trimgrid.tflite import ConversionError
+
+        loaded = load_model(model)
+        samples = sample_inputs(loaded)
+        sizes = measure_model(loaded, folder)
+        try:
+            converted = converter.convert(
+                Path(folder, "model.keras"), Path(folder, "model.tflite"), samples
+            )
+        except ConversionError as error:
+            print_sizes({".h5": sizes.h5, ".keras": sizes.keras})
+            raise RunError(f"No .tflite: {error}") from error
+        print_sizes({".h5": sizes.h5, ".keras": sizes.keras, ".tflite": converted.size})
+
+
+def select_backend(wanted: str | None, default: str) -> None:
+    """Choose Keras' backend for this process: the option, else KERAS_BACKEND, else the default.
+
+    Must be called before Keras is imported. Raises `InputError` for a backend that is unknown or
+    not installed, or if Keras already runs on another one.
+    """
+    name = wanted or os.environ.get("KERAS_BACKEND") or default
+    backends = ("jax", "tensorflow", "torch")
+    if name not in backends:
+        raise InputError(
+            f"The backend must be one of {', '.join(backends)}. Received: {name!r}. "
+            "Name it with --backend or in KERAS_BACKEND."
+        )
+    if find_spec(name) is None:
+        raise InputError(
+            f"The backend must be installed. Received: {name!r}. Install it: pip install {name}"
+        )
+    keras = sys.modules.get("keras")
+    if keras is not None and keras.config.backend() != name:
+        raise InputError(
+            "Keras can't change its backend once it is imported. "
+            f"Received: {name!r}, where it runs on {keras.config.backend()!r}."
+        )
+    os.environ["KERAS_BACKEND"] = name
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on its own start
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line. Exits with 2 on bad input and with 1 on a failed run."""
+    try:
+        app(args=None if arguments is None else list(arguments))
+    except InputError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (RunError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,1 @@
+"""How the attempts of a grid are trained."""

@@ -1,0 +1,1 @@
+"""Data and models of the article's three examples: a regression, a forecast, image classes."""

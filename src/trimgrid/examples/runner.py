@@ -1,0 +1,164 @@
+"""Run an example: print what the article prints, and save the recap, the results and pictures."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from trimgrid.errors import InputError
+from trimgrid.grid import AttemptConfig, article_grid
+from trimgrid.report.table import recap_text
+from trimgrid.results import AttemptInfo, write_results_json
+from trimgrid.tflite import TFLiteConverter
+
+
+def run_example(
+    name: str,
+    epochs: int | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+    data: str | None = None,
+    data_dir: Path | None = None,
+) -> list[AttemptInfo]:
+    """Run the article's example `name` with its grid of 11 attempts.
+
+    Prints the model's summary, the block of each attempt and the recap to standard output, and
+    shows progress on standard error. Writes `recap.txt`, `results.json`, `tradeoff.png` and, where
+    predictions are curves, `curves.png` into `out` (default: runs/NAME).
+
+    Raises `InputError` before any training, and `RunError` if the original can't be trained.
+    What was finished before a failure is saved all the same.
+    """
+    folder = writable_folder(Path("runs", name) if out is None else out)
+    with TFLiteConverter() as converter:
+        converter.start()  # its imports overlap those of this process
+        from trimgrid.examples.experiments import experiment
+        from trimgrid.study import check_run, run_grid
+
+        task = experiment(name, epochs, seed, data, data_dir)
+        grid = article_grid()
+        x_train, _ = task.split.train
+        steps = task.training.steps(len(x_train))
+        check_run(task.model, grid, task.split.train, task.training, task.split.validation)
+        _announce(name, grid, steps)
+        task.model.summary()
+        print()
+        infos: list[AttemptInfo] = []
+        with _Progress(len(grid) + 1, task.training.epochs) as progress:
+            try:
+                for info in run_grid(
+                    task.model,
+                    grid,
+                    task.split.train,
+                    task.training,
+                    task.evaluate,
+                    converter,
+                    validation=task.split.validation,
+                    on_epoch=progress.on_epoch,
+                ):
+                    infos.append(info)
+                    progress.print_block(info)
+            finally:
+                if infos:
+                    _save(infos, folder, task.curve)
+        print("*** Final recap ***")
+        print(recap_text(infos), end="")
+        print(f"\nSaved in {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+        return infos
+
+
+def writable_folder(folder: Path) -> Path:
+    """Create the folder if it is missing, and make sure that files can be written to it.
+
+    Raises `InputError` if they can't.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as parent:
+    ...     writable_folder(Path(parent, "runs", "mlp")).is_dir()
+    True
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"The output folder must be writable. Received: {str(folder)!r}, "
+            f"{error.strerror or error}. Name another one with --out."
+        ) from error
+    return folder
+
+
+def _announce(name: str, grid: list[AttemptConfig], steps: int) -> None:
+    import keras
+
+    print(
+        f"Example {name}: Keras {keras.__version__} on {keras.config.backend()}, the original and "
+        f"{len(grid)} attempts, {steps} steps each, one after the other.",
+        file=sys.stderr,
+    )
+
+
+def _save(infos: list[AttemptInfo], folder: Path, curve: tuple[object, object] | None) -> None:
+    from trimgrid.report.plots import save_curves, save_tradeoff
+
+    write_results_json(infos, folder / "results.json")
+    (folder / "recap.txt").write_text(recap_text(infos), encoding="utf-8")
+    if curve is not None:
+        save_curves(infos, *curve, folder / "curves.png")
+    save_tradeoff(infos, folder / "tradeoff.png")
+
+
+class _Progress:
+    """A bar on standard error, if that is a terminal, out of the way of what is printed."""
+
+    def __init__(self, trainings: int, epochs: int) -> None:
+        self._epochs = epochs
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bar.add_task("", total=trainings * epochs, loss="-")
+        self._done = 0
+        self._current = ""
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def on_epoch(self, name: str, epoch: int, loss: float) -> None:
+        if name != self._current:
+            self._done += bool(self._current)
+            self._current = name
+        done = self._done * self._epochs + epoch
+        self._bar.update(self._task, description=name, completed=done, loss=f"{loss:.2e}")
+
+    def print_block(self, info: AttemptInfo) -> None:
+        self._bar.stop()
+        info.print()
+        print(flush=True)
+        self._bar.start()

@@ -1,0 +1,155 @@
+"""A Keras model as `.h5` and `.keras` files without optimizer state, and what they weigh."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trimgrid.errors import InputError
+from trimgrid.models import copy_model
+from trimgrid.sizes import FileSize, fixed_member, measure_file
+
+_DATE_SAVED = "1980-01-01@00:00:00"  # in the format that Keras writes
+
+
+@dataclass(frozen=True)
+class ModelSizes:
+    """The sizes of a model's two Keras files, both without optimizer state."""
+
+    h5: FileSize
+    keras: FileSize
+
+
+def write_h5(model: Any, path: str | Path) -> None:
+    """Write the model as a legacy HDF5 file without optimizer state.
+
+    The file is made from an uncompiled copy: `include_optimizer=False` alone would still leave
+    the compile settings of the caller's model in it. The model itself is not changed, and the file
+    appears only when it is complete.
+
+    Raises `InputError` if the name does not end in `.h5` or the model can't be copied.
+
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_h5(model, Path(folder, "model.h5"))
+    ...     keras.saving.load_model(Path(folder, "model.h5")).count_params()
+    2
+    """
+    _write(_save_h5, model, _checked(path, ".h5"))
+
+
+def write_keras(model: Any, path: str | Path) -> None:
+    """Write the model as a `.keras` file without optimizer state, the same bytes every time.
+
+    Keras puts the time of saving into the file, and memory addresses as the ids of objects that
+    occur twice. Here the time is fixed and the ids count from 1; `keras.saving.load_model`
+    with `safe_mode=True` reads the file like any other.
+
+    Raises `InputError` if the name does not end in `.keras` or the model can't be copied.
+
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     first, second = Path(folder, "first.keras"), Path(folder, "second.keras")
+    ...     write_keras(model, first)
+    ...     write_keras(model, second)
+    ...     first.read_bytes() == second.read_bytes()
+    True
+    """
+    _write(_save_keras, model, _checked(path, ".keras"))
+
+
+def measure_model(model: Any, folder: str | Path | None = None) -> ModelSizes:
+    """Write the model's `.h5` and `.keras` files and measure them.
+
+    They are written as `model.h5` and `model.keras` into `folder` and stay there; without one they
+    go to a temporary folder.
+
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> sizes = measure_model(model)
+    >>> sizes.h5.zipped < sizes.h5.plain
+    True
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="trimgrid-") as temporary:
+            return measure_model(model, temporary)
+    copy = copy_model(model)
+    h5, native = Path(folder, "model.h5"), Path(folder, "model.keras")
+    _save_h5(copy, h5)
+    _save_keras(copy, native)
+    return ModelSizes(measure_file(h5, h5.name), measure_file(native, native.name))
+
+
+def _checked(path: str | Path, suffix: str) -> Path:
+    path = Path(path)
+    if path.suffix != suffix:
+        raise InputError(
+            f"The file name must end in {suffix}. Received: path={str(path)!r}. Rename the file."
+        )
+    return path
+
+
+def _write(save: Callable[[Any, Path], None], model: Any, path: Path) -> None:
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        save(copy_model(model), temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _save_h5(copy: Any, path: Path) -> None:
+    with _without_legacy_notice():
+        copy.save(path, include_optimizer=False)
+
+
+@contextmanager
+def _without_legacy_notice() -> Iterator[None]:
+    """Hold back Keras' advice to prefer `.keras`, which goes to absl's logger: .h5 is asked for."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return "saving your model as an HDF5 file" not in record.getMessage()
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)
+
+
+def _save_keras(copy: Any, path: Path) -> None:
+    copy.save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    metadata = json.loads(members["metadata.json"])
+    members["metadata.json"] = json.dumps({**metadata, "date_saved": _DATE_SAVED}).encode()
+    config = _number_shared_objects(json.loads(members["config.json"]), {})
+    members["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():  # stored, not deflated, as Keras does it
+            archive.writestr(fixed_member(name, zipfile.ZIP_STORED), data)
+
+
+def _number_shared_objects(node: Any, numbers: dict[int, int]) -> Any:
+    """Replace the ids of shared objects, which are memory addresses, by 1, 2, ... as they occur."""
+    if isinstance(node, list):
+        return [_number_shared_objects(item, numbers) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: numbers.setdefault(value, len(numbers) + 1)
+        if key == "shared_object_id"
+        else _number_shared_objects(value, numbers)
+        for key, value in node.items()
+    }

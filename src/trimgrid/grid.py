@@ -1,0 +1,92 @@
+"""The attempts of a search: a list of named schedules."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trimgrid.errors import InputError
+from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
+
+
+@dataclass(frozen=True)
+class AttemptConfig:
+    """One element of the grid: its name in every table and plot, and its pruning schedule.
+
+    >>> AttemptConfig("half", ConstantSparsity(0.5)).name
+    'half'
+    """
+
+    name: str
+    pruning_schedule: Schedule
+
+
+def article_grid(end_step: int | None = None) -> list[AttemptConfig]:
+    """Return the 11 attempts of the article "Pruning of neural networks with TensorFlow".
+
+    Six polynomial decays and five constant sparsities, all from step 0 to ``end_step`` with an
+    update every 100 steps. ``None`` is the last step of the training, as the article has it.
+
+    Raises `InputError` for an ``end_step`` that is not an integer of at least 0.
+
+    >>> grid = article_grid()
+    >>> len(grid), grid[0].name, grid[-1].name
+    (11, 'poly decay 10/50', 'const sparsity 0.9')
+    """
+    percents = [(10, 50), (20, 50), (30, 60), (30, 70), (40, 50), (10, 90)]
+    decays = [
+        AttemptConfig(
+            f"poly decay {initial}/{final}",
+            PolynomialDecay(initial / 100, final / 100, end_step=end_step),
+        )
+        for initial, final in percents
+    ]
+    constants = [
+        AttemptConfig(f"const sparsity {target}", ConstantSparsity(target, end_step=end_step))
+        for target in (0.1, 0.4, 0.5, 0.6, 0.9)
+    ]
+    return decays + constants
+
+
+def check_grid(grid: Sequence[AttemptConfig], steps: int) -> None:
+    """Check before any training that every attempt of the grid can run for ``steps`` batches.
+
+    Raises `InputError` for an empty grid, a name that is blank or used twice, a schedule without a
+    ``plan``, and a schedule that refuses its plan; the message then starts with the attempt's name.
+
+    >>> check_grid(article_grid(), steps=600)
+    >>> check_grid([], steps=600)
+    Traceback (most recent call last):
+    ...
+    trimgrid.errors.InputError: A grid must hold at least one attempt. Received: grid=[]. \
+Add an AttemptConfig, or take article_grid().
+    """
+    if not grid:
+        raise InputError(
+            f"A grid must hold at least one attempt. Received: grid={grid!r}. "
+            "Add an AttemptConfig, or take article_grid()."
+        )
+    for attempt in grid:
+        if not isinstance(attempt.name, str) or not attempt.name.strip():
+            raise InputError(
+                "An attempt needs a name that can be read. "
+                f"Received: name={attempt.name!r}. Give it some text."
+            )
+    twice = [name for name, count in Counter(attempt.name for attempt in grid).items() if count > 1]
+    if twice:
+        raise InputError(
+            "Names in a grid must differ, they tell the attempts apart. "
+            f"Received more than once: {', '.join(map(repr, twice))}. Rename all but one of each."
+        )
+    for attempt in grid:
+        if not isinstance(attempt.pruning_schedule, Schedule):
+            raise InputError(
+                f"{attempt.name}: a pruning schedule must have a plan. "
+                f"Received: pruning_schedule={attempt.pruning_schedule!r}. "
+                "Give a ConstantSparsity or a PolynomialDecay."
+            )
+        try:
+            attempt.pruning_schedule.plan(steps)
+        except InputError as error:
+            raise InputError(f"{attempt.name}: {error}") from error

@@ -1,0 +1,378 @@
+"""Magnitude pruning of one model in a plain `model.fit`: an optimizer around an optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import keras
+import numpy as np
+from keras import ops
+
+from trimgrid import masks
+from trimgrid.errors import InputError
+from trimgrid.models import prunable_variables
+from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
+from trimgrid.selection import magnitude_mask
+
+# Saved models hold the schedule in the optimizer's config: tell Keras how to read it back.
+for _schedule in (ConstantSparsity, PolynomialDecay):
+    keras.saving.register_keras_serializable("trimgrid")(_schedule)
+
+
+@dataclass(frozen=True)
+class _Pruned:
+    """The pruned variables and their masks, in an object that Keras does not look into.
+
+    Lists of variables in an attribute of an optimizer are tracked, and these already are.
+    """
+
+    indices: tuple[int, ...]
+    variables: tuple[Any, ...]
+    masks: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class _Updates:
+    """Where the compiled step finds what is due: steps in rising order and their sparsities."""
+
+    steps: np.ndarray[Any, np.dtype[np.int32]]
+    sparsities: np.ndarray[Any, np.dtype[np.float32]]
+    period: tuple[int, int] | None = None  # (begin_step, frequency) of updates without an end
+
+    def at(self, step: int) -> float | None:
+        """The sparsity of the update due at `step`, None if there is none."""
+        if self.period is not None:
+            begin, frequency = self.period
+            due = step >= begin and (step - begin) % frequency == 0
+            return float(self.sparsities[0]) if due else None
+        return next((float(s) for s in self.sparsities[self.steps == step]), None)
+
+    def due(self, step: Any) -> tuple[Any, Any]:
+        """Whether an update is due at `step`, and its sparsity: two scalar tensors."""
+        if self.period is not None:
+            begin, frequency = self.period
+            on_beat = ops.equal(ops.mod(step - begin, frequency), 0)
+            return ops.logical_and(ops.greater_equal(step, begin), on_beat), self.sparsities[0]
+        steps, sparsities = ops.convert_to_tensor(self.steps), ops.convert_to_tensor(self.sparsities)
+        place = ops.sum(ops.cast(ops.less(steps, step), "int32"))
+        place = ops.minimum(place, len(self.steps) - 1)
+        return ops.equal(ops.take(steps, place), step), ops.take(sparsities, place)
+
+
+@keras.saving.register_keras_serializable("trimgrid")
+class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
+    """An optimizer that prunes while another one trains.
+
+    Use it in place of the optimizer: `model.compile(MagnitudePruning("adam", schedule), ...)`.
+    After each update of the inner optimizer the weights are multiplied by 0/1 masks, one for each
+    pruned variable, inside the compiled step. Where the schedule says so the masks are chosen anew
+    first, each from its variable's own magnitudes; pruned weights hold that step's update then,
+    so they can come back. Layers, names and the saved model stay as they are; the masks are
+    variables of the optimizer and are saved and restored with it.
+
+    `optimizer`: a Keras optimizer or its name. `schedule`: any object with `plan(steps)`; steps are
+    training batches, also under gradient accumulation. `include`, `exclude`: patterns on variable
+    paths, see `trimgrid.models.prunable_variables`. `steps`: the length of the whole training;
+    needed only by schedules with `end_step=None` that must know their end. The update of step 0
+    chooses masks from the weights before the first batch; in a plain `fit` they take hold with
+    that batch's update, after `begin` (or with the callback `BeginPruning`) before it.
+
+    Raises `InputError` for a schedule that can't reach its target in `steps`, patterns that match
+    nothing, a model without prunable weights, and one pruning optimizer around another.
+
+    Source of the method: Zhu & Gupta 2017, "To prune, or not to prune".
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
+    >>> model.compile(MagnitudePruning("adam", ConstantSparsity(0.75)), loss="mse")
+    >>> _ = model.fit(np.ones((6, 4)), np.zeros((6, 8)), batch_size=2, verbose=0)
+    >>> int((model.get_weights()[0] == 0).sum())
+    24
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        schedule: Schedule,
+        include: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
+        steps: int | None = None,
+        name: str = "magnitude_pruning",
+    ) -> None:
+        optimizer = keras.optimizers.get(optimizer)
+        if isinstance(optimizer, MagnitudePruning):
+            raise InputError(
+                "A pruning optimizer can't go around another one. "
+                f"Received: optimizer={optimizer.name!r}. Give the optimizer that trains."
+            )
+        if not isinstance(schedule, Schedule):
+            raise InputError(
+                f"A pruning schedule must have a plan. Received: schedule={schedule!r}. "
+                "Give a ConstantSparsity or a PolynomialDecay."
+            )
+        if steps is not None:
+            schedule.plan(steps)
+        super().__init__(learning_rate=0.0, name=name)
+        self.inner_optimizer = optimizer
+        self.schedule = schedule
+        self.include = None if include is None else tuple(include)
+        self.exclude = None if exclude is None else tuple(exclude)
+        self.steps = steps
+        self._begun = False
+
+    # -- state ---------------------------------------------------------------------------------
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Create the masks (all ones) and the inner optimizer's state. Changes no weight."""
+        variables = list(variables)
+        if self.built or not variables:  # Keras' reader of .h5 files builds with no variables
+            return
+        found = prunable_variables(variables, self.include, self.exclude)
+        indices = tuple(i for i, each in enumerate(found) if each.reason is None)
+        if not indices:
+            listed = ", ".join(f"{each.path} ({each.reason})" for each in found)
+            raise InputError(
+                "A model must have weights that can be pruned. "
+                f"Received: {listed}. Give a model with kernels, or name "
+                "variables with include=."
+            )
+        super().build(variables)
+        self.inner_optimizer.build(variables)
+        mask_variables = tuple(
+            self.add_variable(
+                shape=variables[i].shape,
+                initializer="ones",
+                dtype="bool",
+                name=f"{variables[i].path.replace('/', '_')}_mask",
+            )
+            for i in indices
+        )
+        self._pruned = _Pruned(indices, tuple(variables[i] for i in indices), mask_variables)
+
+    @property
+    def variables(self) -> list[Any]:
+        """The masks and counters, followed by the inner optimizer's variables."""
+        return [*super().variables, *self.inner_optimizer.variables]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set all variables, the inner optimizer's included, in the order of `variables`."""
+        for variable, weight in zip(self.variables, weights, strict=True):
+            variable.assign(weight)
+
+    # -- the step ------------------------------------------------------------------------------
+
+    def begin(self, steps: int | None = None) -> None:
+        """Settle the schedule for a training of `steps` batches and do the update of step 0 now.
+
+        Call it on a built optimizer before the first batch; `BeginPruning` does.
+        Raises `InputError` if the schedule can't reach its target in `steps`.
+        """
+        if not self.built:
+            raise InputError(
+                "A pruning optimizer must be built before it begins. "
+                "Call build(model.trainable_variables) first."
+            )
+        if steps is not None:
+            self.schedule.plan(steps)
+            self.steps = steps
+        sparsity = self._updates().at(int(ops.convert_to_numpy(self.iterations)))
+        if sparsity is not None:
+            for variable, mask in zip(self._pruned.variables, self._pruned.masks, strict=True):
+                # By the NumPy oracle: outside a compiled step it is the faster of the two.
+                mask.assign(masks.magnitude_mask(ops.convert_to_numpy(variable), sparsity))
+        self._apply_masks()
+        self._begun = True
+
+    def _apply_masks(self) -> None:
+        for variable, mask in zip(self._pruned.variables, self._pruned.masks, strict=True):
+            variable.assign(_masked(ops.convert_to_tensor(variable), mask))
+
+    def _updates(self) -> _Updates:
+        schedule, steps = self.schedule, self.steps
+        if steps is None:
+            steps = getattr(schedule, "end_step", None)
+        if steps is None:
+            if isinstance(schedule, ConstantSparsity):
+                target = np.array([schedule.target_sparsity], "float32")
+                period = (schedule.begin_step, schedule.frequency)
+                return _Updates(np.zeros(0, "int32"), target, period)
+            raise InputError(
+                "A schedule whose end is the end of the training needs its length. "
+                f"Received: schedule={schedule!r}, steps=None. Give MagnitudePruning(..., steps=) "
+                "batches x epochs, give the schedule an end_step, or train with BeginPruning()."
+            )
+        plan = schedule.plan(steps)
+        due = np.flatnonzero(~np.isnan(plan))
+        if not due.size:
+            raise InputError(
+                "A schedule must plan an update at least. "
+                f"Received: schedule={schedule!r}, which plans none in {steps} steps."
+            )
+        return _Updates(due.astype("int32"), plan[due].astype("float32"))
+
+    def _prune(
+        self, step: Any, before: Sequence[Any], after: Sequence[Any], current: Sequence[Any]
+    ) -> tuple[list[Any], list[Any]]:
+        """Return (weights, masks) once the batch that follows `step` has been trained.
+
+        `before` and `after`: the pruned variables' values around the inner optimizer's update.
+        """
+        updates = self._updates()
+        wanted = ops.cast(step, "int32") + 1
+        if self._needs_start(updates):
+            # No batch came before step 0, so its update is done together with the first batch's.
+            wanted = ops.where(ops.equal(wanted, 1), 0, wanted)
+            after_first = ops.greater(wanted, 0)
+            ranked = [ops.where(after_first, a, b) for a, b in zip(after, before, strict=True)]
+        else:
+            ranked = list(after)
+        due, sparsity = updates.due(wanted)
+        updated = ops.cond(
+            due,
+            lambda: [magnitude_mask(weights, sparsity) for weights in ranked],
+            lambda: [ops.convert_to_tensor(mask) for mask in current],
+        )
+        return [_masked(a, mask) for a, mask in zip(after, updated, strict=True)], list(updated)
+
+    def _needs_start(self, updates: _Updates) -> bool:
+        """Whether step 0's update is still to be done, and not overtaken by one at step 1."""
+        return not self._begun and updates.at(0) is not None and updates.at(1) is None
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+        """Update the variables with the inner optimizer, then prune. Called in each step."""
+        if not self.built:
+            if trainable_variables is None:
+                raise ValueError("An optimizer that is not built needs `trainable_variables`.")
+            with keras.name_scope(self.name):
+                self.build(list(trainable_variables))
+        pruned = self._pruned
+        # Copies: TensorFlow's variables would be read only after the update.
+        before = [] if self._begun else [ops.copy(variable) for variable in pruned.variables]
+        self.inner_optimizer.apply(grads, trainable_variables)
+        after = [ops.convert_to_tensor(variable) for variable in pruned.variables]
+        weights, new_masks = self._prune(self.iterations, before, after, pruned.masks)
+        for variable, weight in zip((*pruned.variables, *pruned.masks), (*weights, *new_masks), strict=True):
+            variable.assign(weight)
+        self.iterations.assign_add(1)
+
+    def stateless_apply(
+        self,
+        optimizer_variables: Sequence[Any],
+        grads: Sequence[Any],
+        trainable_variables: Sequence[Any],
+    ) -> tuple[list[Any], list[Any]]:
+        """The same as `apply` on values instead of variables; returns the new values."""
+        state = [ops.convert_to_tensor(value) for value in optimizer_variables]
+        before = [ops.convert_to_tensor(value) for value in trainable_variables]
+        pruned, own = self._pruned, len(super().variables)
+        after, inner = self.inner_optimizer.stateless_apply(state[own:], grads, before)
+        after = list(after)
+        weights, new_masks = self._prune(
+            state[0],
+            [before[i] for i in pruned.indices],
+            [after[i] for i in pruned.indices],
+            state[own - len(pruned.masks) : own],
+        )
+        for i, weight in zip(pruned.indices, weights, strict=True):
+            after[i] = weight
+        rest = state[1 : own - len(pruned.masks)]
+        return after, [state[0] + 1, *rest, *new_masks, *inner]
+
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        """Let the inner optimizer finish, and prune the moving averages that it may put in."""
+        inner = self.inner_optimizer
+        inner.finalize_variable_values(var_list)
+        if getattr(inner, "inner_optimizer", inner).use_ema:
+            self._apply_masks()
+
+    # -- what belongs to the inner optimizer ---------------------------------------------------
+
+    @property
+    def learning_rate(self) -> Any:
+        """The inner optimizer's learning rate."""
+        return self.inner_optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        self.inner_optimizer.learning_rate = learning_rate
+
+    @property
+    def loss_scale_factor(self) -> float | None:
+        """The inner optimizer's loss scale; that of a LossScaleOptimizer is its initial one."""
+        inner = self.inner_optimizer
+        factor = getattr(inner, "initial_scale", inner.loss_scale_factor)
+        return None if factor is None else float(factor)
+
+    @loss_scale_factor.setter
+    def loss_scale_factor(self, factor: float | None) -> None:
+        if not hasattr(self, "inner_optimizer"):
+            return  # the base class sets its default before there is an inner optimizer
+        if isinstance(self.inner_optimizer, keras.optimizers.LossScaleOptimizer):
+            raise InputError(
+                "The loss must be scaled once. Received: a LossScaleOptimizer around "
+                "MagnitudePruning around another one. Give MagnitudePruning the plain optimizer, "
+                "or compile with auto_scale_loss=False."
+            )
+        self.inner_optimizer.loss_scale_factor = factor
+
+    def scale_loss(self, loss: Any) -> Any:
+        """Scale the loss as the inner optimizer does."""
+        return self.inner_optimizer.scale_loss(loss)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, serialized the way Keras does."""
+        return {
+            "optimizer": keras.optimizers.serialize(self.inner_optimizer),
+            "schedule": keras.saving.serialize_keras_object(self.schedule),
+            "include": self.include,
+            "exclude": self.exclude,
+            "steps": self.steps,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """Return the optimizer that `get_config` described."""
+        read = keras.saving.deserialize_keras_object
+        parts = {key: read(config[key], custom_objects) for key in ("optimizer", "schedule")}
+        return cls(**{**config, **parts})
+
+
+class BeginPruning(keras.callbacks.Callback):  # type: ignore[misc]
+    """A callback that tells a `MagnitudePruning` optimizer how long the training is.
+
+    At the start of a training it checks that the schedule reaches its target in
+    `batches x epochs` steps, fills in an `end_step` of None, and does the update of step 0 before
+    the first batch. A training that goes on from a saved state is left alone.
+
+    Raises `InputError` where the model's optimizer does not prune.
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
+    >>> model.compile(MagnitudePruning("adam", PolynomialDecay(0.2, 0.5)), loss="mse")
+    >>> data = np.ones((6, 4)), np.zeros((6, 8))
+    >>> _ = model.fit(*data, batch_size=2, epochs=2, callbacks=[BeginPruning()], verbose=0)
+    >>> model.optimizer.steps, int((model.get_weights()[0] == 0).sum())
+    (6, 16)
+    """
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begin, if this is the training's first step."""
+        optimizer = self.model.optimizer
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            optimizer = optimizer.inner_optimizer
+        if not isinstance(optimizer, MagnitudePruning):
+            raise InputError(
+                "BeginPruning needs a model that is compiled with MagnitudePruning. "
+                f"Received: optimizer={optimizer!r}."
+            )
+        if not optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
+        if int(ops.convert_to_numpy(optimizer.iterations)) == 0:
+            batches, epochs = self.params.get("steps"), self.params["epochs"]
+            optimizer.begin(optimizer.steps if batches is None else batches * epochs)
+
+
+def _masked(weights: Any, mask: Any) -> Any:
+    # Not a product: a pruned weight becomes 0 even if it was NaN, and never -0.
+    return ops.where(ops.convert_to_tensor(mask), weights, ops.zeros_like(weights))

@@ -1,0 +1,200 @@
+"""What came out of an attempt, how it is printed and saved, and which attempts are worth a look."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass
+class AttemptInfo:
+    """The measurements of one model: its weights, its size on disk, its error.
+
+    The first arguments have the order and names of the article "Pruning of neural networks with
+    TensorFlow"; shorter names read the same values. Weights are counts. Sizes are bytes of the file
+    and of the file zipped, ``None`` where not measured: ``h5`` and ``keras`` are saved without the
+    optimizer's state, ``lt`` is the TensorFlow Lite model. ``y_pred`` holds the predictions on the
+    test data (any shape, or ``None``), ``error_value`` their error, NaN where there is none.
+    ``status`` is "ok", or a sentence that says what failed and why.
+
+    >>> info = AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02)
+    >>> info.zero_weights, info.compressionh5_factor, info.compressionlt_factor
+    (50, 75.0, 0.0)
+    """
+
+    name: str
+    tot_num_of_weights: int
+    tot_num_of_nonzero_weights: int
+    tot_num_of_zero_weights: int
+    unzippedh5_size: int | None
+    zippedh5_size: int | None
+    unzippedlt_size: int | None
+    zippedlt_size: int | None
+    y_pred: NDArray[Any] | None = field(repr=False, compare=False)
+    error_value: float
+    _: KW_ONLY
+    keras_size: int | None = None
+    zipped_keras_size: int | None = None
+    status: str = "ok"
+
+    @property
+    def compressionh5_factor(self) -> float:
+        """Percent that zipping takes off the .h5, ``100 * (plain - zipped) / plain``, or 0."""
+        return _compression(self.unzippedh5_size, self.zippedh5_size)
+
+    @property
+    def compressionlt_factor(self) -> float:
+        """Percent that zipping takes off the .tflite, computed as for the .h5."""
+        return _compression(self.unzippedlt_size, self.zippedlt_size)
+
+    @property
+    def total_weights(self) -> int:
+        """The number of all weights."""
+        return self.tot_num_of_weights
+
+    @property
+    def nonzero_weights(self) -> int:
+        """The number of weights that are not zero."""
+        return self.tot_num_of_nonzero_weights
+
+    @property
+    def zero_weights(self) -> int:
+        """The number of weights that are zero."""
+        return self.tot_num_of_zero_weights
+
+    @property
+    def h5_size(self) -> int | None:
+        """Bytes of the .h5 file."""
+        return self.unzippedh5_size
+
+    @property
+    def zipped_h5_size(self) -> int | None:
+        """Bytes of the .h5 file, zipped."""
+        return self.zippedh5_size
+
+    @property
+    def tflite_size(self) -> int | None:
+        """Bytes of the .tflite file."""
+        return self.unzippedlt_size
+
+    @property
+    def zipped_tflite_size(self) -> int | None:
+        """Bytes of the .tflite file, zipped."""
+        return self.zippedlt_size
+
+    @property
+    def error(self) -> float:
+        """The error on the test data; NaN where there is none."""
+        return self.error_value
+
+    def print(self) -> None:
+        """Print the block of this model as the article prints it, to standard output.
+
+        >>> AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02).print()
+        Model: half
+          Total number of weights: 100
+          Total number of non-zero weights: 50
+          Total number of zero weights: 50
+          Unzipped h5 size: 4000 bytes
+          Zipped h5 size: 1000 bytes (compression factor: 75.00%)
+          Unzipped tflite size: not measured
+          Zipped tflite size: not measured
+          Error (loss) value: 2.000000E-02
+        """
+        error = "not measured" if math.isnan(self.error) else f"{self.error:E}"
+        print(f"Model: {self.name}")
+        print(f"  Total number of weights: {self.total_weights}")
+        print(f"  Total number of non-zero weights: {self.nonzero_weights}")
+        print(f"  Total number of zero weights: {self.zero_weights}")
+        _print_sizes("h5", self.h5_size, self.zipped_h5_size)
+        _print_sizes("tflite", self.tflite_size, self.zipped_tflite_size)
+        print(f"  Error (loss) value: {error}")
+        if self.status != "ok":
+            print(f"  Status: {self.status}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the measurements, without the predictions, as types that JSON has.
+
+        An error that is NaN or infinite becomes ``None``.
+
+        >>> info = AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, float("nan"))
+        >>> [info.to_dict()[key] for key in ("zero_weights", "h5_size", "tflite_size", "error")]
+        [50, 4000, None, None]
+        """
+        counts = {
+            key: None if (value := getattr(self, key)) is None else int(value)
+            for key in (
+                "total_weights",
+                "nonzero_weights",
+                "zero_weights",
+                "h5_size",
+                "zipped_h5_size",
+                "keras_size",
+                "zipped_keras_size",
+                "tflite_size",
+                "zipped_tflite_size",
+            )
+        }
+        error = float(self.error) if math.isfinite(self.error) else None
+        return {"name": self.name, **counts, "error": error, "status": self.status}
+
+
+def write_results_json(infos: Sequence[AttemptInfo], path: Path) -> None:
+    """Write the measurements as a JSON list of objects, in the order given.
+
+    The file appears whole or not at all: it is written beside ``path`` and renamed.
+    Raises `OSError` where the folder is missing or cannot be written.
+
+    >>> import tempfile
+    >>> info = AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "results.json")
+    ...     write_results_json([info], path)
+    ...     json.loads(path.read_text())[0]["zero_weights"]
+    50
+    """
+    text = json.dumps([info.to_dict() for info in infos], indent=2, allow_nan=False)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        unfinished.write_text(text + "\n", encoding="utf-8")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Return the indices of the points that no other point beats, by rising first coordinate.
+
+    Smaller is better in both coordinates. A point is beaten by one that is as good in both and
+    better in one. Of equal points the first stays; points with a NaN never do.
+
+    >>> pareto_front([(3.0, 1.0), (1.0, 2.0), (2.0, 2.0), (1.0, float("nan"))])
+    [1, 0]
+    """
+    front: list[int] = []
+    measured = (index for index, point in enumerate(points) if not np.isnan(point).any())
+    for index in sorted(measured, key=lambda index: (*points[index], index)):
+        if not front or points[index][1] < points[front[-1]][1]:
+            front.append(index)
+    return front
+
+
+def _compression(plain: int | None, zipped: int | None) -> float:
+    return 0.0 if not plain or zipped is None else 100 * (plain - zipped) / plain
+
+
+def _print_sizes(kind: str, plain: int | None, zipped: int | None) -> None:
+    plain_text = "not measured" if plain is None else f"{plain} bytes"
+    zipped_text = "not measured" if zipped is None else f"{zipped} bytes"
+    if plain is not None and zipped is not None:
+        zipped_text += f" (compression factor: {_compression(plain, zipped):.2f}%)"
+    print(f"  Unzipped {kind} size: {plain_text}")
+    print(f"  Zipped {kind} size: {zipped_text}")

@@ -1,0 +1,95 @@
+"""Which weights stay, computed inside a compiled training step.
+
+The same answer as `trimgrid.masks.magnitude_mask`, in `keras.ops`, so that it runs in the
+step of any Keras backend. Nothing is sorted: the threshold is found digit by digit from
+histograms of the bits of the magnitudes, three passes over the tensor whatever its size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+# The 31 bits of a non-negative int32 as three digits.
+_DIGITS, _WIDTH = 3, 11
+_BUCKETS = 1 << _WIDTH
+_LARGEST = 2**31 - 1
+
+
+def kept_count(size: int, sparsity: Any) -> Any:
+    """How many of `size` weights stay at `sparsity`, as an int32 scalar tensor.
+
+    The float32 arithmetic of `trimgrid.masks.kept_count`, operation by operation, so that
+    both give the same count for every input.
+
+    >>> int(kept_count(5, 0.5)), int(kept_count(100, 0.9999))
+    (2, 1)
+    """
+    kept = ops.round(ops.cast(size, "float32") * (1.0 - ops.cast(sparsity, "float32")))
+    # float32 can't hold every int32: stay inside [1, size] in integers.
+    return ops.clip(ops.cast(kept, "int32"), min(1, size), size)
+
+
+def kth_smallest(keys: Any, rank: Any) -> Any:
+    """The `rank`-th smallest (1 is the smallest) of non-negative int32 `keys`, shape [n].
+
+    A radix select: for each digit of 11 bits, from the most significant, a histogram of the keys
+    that agree with the digits found so far tells in which bucket the searched key lies.
+
+    >>> import numpy as np
+    >>> int(kth_smallest(ops.convert_to_tensor(np.array([40, 10, 30, 20], "int32")), 2))
+    20
+    """
+
+    def narrow(place: Any, state: tuple[Any, Any]) -> tuple[Any, Any]:
+        found, rank = state
+        shift = (_DIGITS - 1 - ops.cast(place, "int32")) * _WIDTH
+        digit, known = ops.right_shift(keys, shift), ops.right_shift(found, shift)
+        agrees = ops.equal(ops.right_shift(digit, _WIDTH), ops.right_shift(known, _WIDTH))
+        # Keys that do not agree are counted in one bucket more, which is then dropped.
+        bucket = ops.where(agrees, ops.bitwise_and(digit, _BUCKETS - 1), _BUCKETS)
+        counts = ops.segment_sum(ops.ones_like(keys), bucket, num_segments=_BUCKETS + 1)[:-1]
+        lower = ops.cast(ops.less(ops.cumsum(counts), rank), "int32")
+        found = found + ops.left_shift(ops.sum(lower), shift)
+        return found, rank - ops.sum(counts * lower)
+
+    # A loop, not three copies: what is compiled for each pruned tensor stays small.
+    start = (ops.cast(0, "int32"), ops.cast(rank, "int32"))
+    return ops.fori_loop(0, _DIGITS, narrow, start)[0]
+
+
+def magnitude_mask(weights: Any, sparsity: Any) -> Any:
+    """Boolean mask of the weights that stay, of the shape of `weights`.
+
+    Exactly `kept_count(n, sparsity)` weights stay: those of largest magnitude, as float32;
+    of equal magnitudes the ones with the lower flat index go first. `sparsity` is a scalar,
+    a Python number or a tensor.
+
+    >>> import numpy as np
+    >>> mask = magnitude_mask(np.array([[0.1, -3.0], [2.0, -0.2]], "float32"), 0.5)
+    >>> ops.convert_to_numpy(mask)
+    array([[False,  True],
+           [ True, False]])
+    """
+    shape = weights.shape
+    flat = ops.reshape(ops.cast(weights, "float32"), (-1,))
+    size = int(flat.shape[0])
+    # Without their sign bit the bits of floats, read as integers, are ordered as magnitudes are;
+    # every NaN becomes the first one above infinity.
+    keys = ops.minimum(ops.bitwise_and(ops.view(flat, "int32"), _LARGEST), 0x7F80_0001)
+    pruned = size - kept_count(size, sparsity)
+    threshold = kth_smallest(keys, ops.maximum(pruned, 1))
+    below = ops.less(keys, threshold)
+    ties = ops.equal(keys, threshold)
+    wanted = pruned - ops.sum(ops.cast(below, "int32"))  # how many of the ties go
+
+    def first_ties() -> Any:
+        places = ops.where(ties, ops.arange(size, dtype="int32"), _LARGEST)
+        return ops.less_equal(places, kth_smallest(places, wanted))
+
+    # Most often the threshold is one single weight, and then there is no tie to break.
+    unbroken = ops.equal(wanted, ops.sum(ops.cast(ties, "int32")))
+    goes = ops.logical_or(below, ops.cond(unbroken, lambda: ties, first_ties))
+    goes = ops.logical_and(goes, ops.greater(pruned, 0))
+    return ops.reshape(ops.logical_not(goes), shape)

@@ -1,0 +1,244 @@
+"""`.keras` files to `.tflite` files, converted and checked in a child process."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import threading
+import zipfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimgrid.errors import InputError
+from trimgrid.sizes import FileSize, measure_file
+from trimgrid.tflite_process import ConversionError, ConverterProcess
+
+__all__ = ["Conversion", "ConversionError", "TFLiteConverter"]
+
+# One array, a list of arrays, or the keys of a dict of arrays.
+_Structure = Literal["array", "list"] | list[str]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A `.tflite` file that was written and checked.
+
+    `size` is in bytes. `max_difference` is the largest absolute difference between LiteRT's and
+    Keras' outputs over all samples, and `output_range` the largest minus the smallest value of that
+    output: what the difference is to be seen against.
+    """
+
+    path: Path
+    size: FileSize
+    max_difference: float
+    output_range: float
+
+
+class TFLiteConverter:
+    """One child process that converts `.keras` files to `.tflite` for as long as a run lasts.
+
+    The files have dynamic-range int8 weights, LiteRT's built-in operations only and a batch size of
+    1; other free dimensions get the samples' sizes. Each is run in LiteRT's interpreter on the
+    samples and compared with the Keras prediction (`trimgrid.tflite_check`) before it takes its
+    place, so a file that exists is complete and was run. The same model gives the same bytes,
+    whatever was converted before it.
+
+    The child needs seconds for its imports: call `start` (or enter the context) before a training,
+    and they overlap. It runs Keras on TensorFlow without a GPU whatever backend this process has.
+    If it crashes or exceeds `timeout` seconds in one conversion, that conversion fails, and the
+    next one gets a new child.
+
+    >>> import keras
+    >>> from trimgrid.export import write_keras
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    >>> with tempfile.TemporaryDirectory() as folder, TFLiteConverter() as converter:
+    ...     write_keras(model, Path(folder, "model.keras"))
+    ...     conversion = converter.convert(
+    ...         Path(folder, "model.keras"), Path(folder, "model.tflite"), np.ones((2, 3))
+    ...     )
+    ...     conversion.size.plain == Path(folder, "model.tflite").stat().st_size
+    True
+    """
+
+    def __init__(self, timeout: float = 300.0) -> None:
+        if not timeout > 0:
+            raise InputError(
+                "The time for one conversion must be above 0 seconds. "
+                f"Received: timeout={timeout}. Give for example 300."
+            )
+        self._timeout = timeout
+        self._child: ConverterProcess | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+        self._queue = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tflite")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, None while there is no child."""
+        return self._child.pid if self._child is not None else None
+
+    def start(self) -> None:
+        """Start the child if there is none, without waiting for its imports."""
+        self._living_child()
+
+    def close(self) -> None:
+        """End the child. Conversions under way and in the queue fail or are cancelled."""
+        with self._lock:
+            self._closed = True
+            if self._child is not None:
+                self._child.end()
+        self._queue.shutdown(wait=True, cancel_futures=True)
+
+    def submit(
+        self, model_file: str | Path, tflite_file: str | Path, samples: Any
+    ) -> Future[Conversion]:
+        """Queue a conversion: one runs at a time, in the order of the calls.
+
+        `samples` is what the model is called with: an array of shape (samples, ...), or a list or
+        a dict of such arrays for several inputs. Every sample is run, so a few are enough. Files
+        and samples must stay as they are until the future is done.
+
+        Raises `InputError` for samples that are not arrays of numbers with one common length of at
+        least 1. The future raises `ConversionError`.
+        """
+        arrays, structure = _flatten(samples)
+        return self._queue.submit(
+            self._convert,
+            Path(model_file).absolute(),
+            Path(tflite_file).absolute(),
+            arrays,
+            structure,
+        )
+
+    def convert(self, model_file: str | Path, tflite_file: str | Path, samples: Any) -> Conversion:
+        """Convert one file and wait for it: `submit(...).result()`.
+
+        Raises `ConversionError` if the model can't be converted, the file answers wrongly, or the
+        child crashes or takes too long. Nothing is left at `tflite_file` then but what was there.
+        """
+        return self.submit(model_file, tflite_file, samples).result()
+
+    def _living_child(self) -> ConverterProcess:
+        with self._lock:
+            if self._closed:
+                raise ConversionError("The converter is closed")
+            if self._child is None or not self._child.alive():
+                if self._child is not None:
+                    self._child.end()
+                self._child = ConverterProcess()
+            return self._child
+
+    def _convert(
+        self,
+        model_file: Path,
+        tflite_file: Path,
+        arrays: list[NDArray[Any]],
+        structure: _Structure,
+    ) -> Conversion:
+        modules = _custom_modules(model_file)
+        with tempfile.TemporaryDirectory(prefix="trimgrid-") as folder:
+            np.savez(Path(folder, "samples.npz"), *arrays)
+            temporary = tflite_file.with_name(f".{tflite_file.name}.{os.getpid()}")
+            try:
+                answer = self._living_child().ask(
+                    {
+                        "model_file": str(model_file),
+                        "tflite_file": str(tflite_file),
+                        "temporary_file": str(temporary),
+                        "scratch_folder": folder,
+                        "structure": structure,
+                        "modules": modules,
+                        "sys_path": sys.path,
+                    },
+                    self._timeout,
+                )
+            finally:
+                temporary.unlink(missing_ok=True)
+        return Conversion(
+            path=tflite_file,
+            size=measure_file(tflite_file, "model.tflite"),
+            max_difference=answer["max_difference"],
+            output_range=answer["output_range"],
+        )
+
+
+def _flatten(samples: Any) -> tuple[list[NDArray[Any]], _Structure]:
+    """Return the arrays in `samples` and how to put them together again."""
+    structure: _Structure = "array"
+    values = [samples]
+    if isinstance(samples, Mapping):
+        structure, values = [str(key) for key in samples], list(samples.values())
+    elif isinstance(samples, list | tuple):
+        structure, values = "list", list(samples)
+    arrays = [np.asarray(value) for value in values]
+    lengths = {array.shape[0] if array.ndim else 0 for array in arrays}
+    numbers = all(array.dtype.kind in "biuf" for array in arrays)
+    if len(lengths) != 1 or 0 in lengths or not numbers:
+        received = ", ".join(f"{array.dtype.name}{list(array.shape)}" for array in arrays)
+        raise InputError(
+            "Samples must be arrays of numbers, all with the same number of samples, at least 1. "
+            f"Received: {received or 'no array'}. Give one array of shape (samples, ...), or a "
+            "list or dict of them for a model with several inputs."
+        )
+    return arrays, structure
+
+
+def _custom_modules(model_file: Path) -> list[str]:
+    """Return the modules that define the custom classes and functions in a `.keras` file.
+
+    Only what this process has registered counts: a name in the file alone imports nothing.
+    """
+    try:
+        with zipfile.ZipFile(model_file) as archive:
+            config = json.loads(archive.read("config.json"))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ConversionError(f"Not a readable .keras file: {error}") from error
+    keras = sys.modules.get("keras")
+    if keras is None:  # nothing can be registered then
+        return []
+    modules = set()
+    for name in _registered_names(config):
+        found = keras.saving.get_registered_object(name)
+        module = getattr(found, "__module__", None)
+        if module == "__main__":
+            raise ConversionError(
+                f"{name} is defined in the main program, which the process that converts can't "
+                "import: move the class to a module"
+            )
+        if module is not None and module.split(".")[0] != "keras":
+            modules.add(module)
+    return sorted(modules)
+
+
+def _registered_names(node: Any) -> Iterator[str]:
+    """Find the names under which a saved config refers to registered classes and functions."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _registered_names(item)
+    elif isinstance(node, dict):
+        key = "config" if node.get("class_name") == "function" else "registered_name"
+        if isinstance(name := node.get(key), str):
+            yield name
+        for value in node.values():
+            yield from _registered_names(value)
