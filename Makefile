@@ -19,8 +19,10 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/trimgrid example mlp
 
+# All tests on JAX, then those that depend on the backend on TensorFlow too.
 test: setup
-	$(BIN)/python -m pytest
+	KERAS_BACKEND=jax $(BIN)/python -m pytest
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/backends
 
 lint: setup
 	$(BIN)/ruff check .

@@ -256,6 +256,12 @@ def test_several_inputs_and_outputs_by_name(bench: Bench) -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["in", "1st", "class", "a-b c"])
+def test_any_name_of_an_input(name: str, bench: Bench) -> None:
+    model = keras.Sequential([keras.Input((3,), name=name), layers.Dense(2)])
+    assert bench.convert(model, X3).max_difference < 0.1
+
+
 @pytest.mark.parametrize("as_dict", [False, True])
 def test_a_list_of_inputs_of_equal_shapes(as_dict: bool, bench: Bench) -> None:
     a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b", dtype="int32")
@@ -344,6 +350,7 @@ def test_a_child_that_is_killed_fails_one_conversion_of_the_queue(
     hanging = bench.converter.submit(*bench.files(odd(custom, "hang", str(marker))), X3)
     after = bench.converter.submit(*bench.files(model), X3[:, :1])
     while not marker.exists():
+        assert not hanging.done()
         time.sleep(0.01)
     pid = bench.converter.pid
     assert pid is not None
@@ -361,11 +368,13 @@ def test_a_conversion_that_takes_too_long_is_stopped_and_close_leaves_no_process
         model_file, tflite_file = bench.files(odd(custom, "hang", str(bench.folder / "hangs")))
         with pytest.raises(ConversionError, match=r"took over 0\.5 seconds"):
             converter.convert(model_file, tflite_file, X3)
+        stopped = converter.pid
         converter.start()
         pid = converter.pid
         assert pid is not None
+        assert pid != stopped
         waiting = converter.submit(model_file, tflite_file, X3)
-        while not waiting.running():  # one that is still in the queue would be cancelled
+        while not (waiting.running() or waiting.done()):  # in the queue it would be cancelled
             time.sleep(0.01)
     with pytest.raises(ConversionError, match="closed"):
         waiting.result(60)

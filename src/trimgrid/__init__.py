@@ -44,7 +44,7 @@ _MODULES = {
     "write_keras": "export",
 }
 
-__all__ = ["__version__", *_MODULES]  # noqa: PLE0604 - every name is a string
+__all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

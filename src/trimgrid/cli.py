@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -57,7 +58,7 @@ def example(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Epochs. Default: 100, 80, 15, as the article.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, data order, dropout.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, data order, dropout.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Output folder. Default: runs/NAME.")] = None,
     backend: BackendOption = None,
     data: Annotated[
@@ -143,7 +144,24 @@ def select_backend(wanted: str | None, default: str) -> None:
             f"Received: {name!r}, where it runs on {keras.config.backend()!r}."
         )
     os.environ["KERAS_BACKEND"] = name
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on its own start
+    _import_tensorflow_quietly()
+
+
+def _import_tensorflow_quietly() -> None:
+    """Import TensorFlow without its notes on its own start, which no setting turns off.
+
+    Keras imports it on every backend, at the latest when it writes a model's config.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        import_module("tensorflow")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trimgrid.atomic import replacing
 from trimgrid.errors import InputError
 from trimgrid.models import copy_model
 from trimgrid.sizes import FileSize, fixed_member, measure_file
@@ -100,12 +100,8 @@ def _checked(path: str | Path, suffix: str) -> Path:
 
 
 def _write(save: Callable[[Any, Path], None], model: Any, path: Path) -> None:
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        save(copy_model(model), temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as unfinished:
+        save(copy_model(model), unfinished)
 
 
 def _save_h5(copy: Any, path: Path) -> None:

@@ -168,7 +168,9 @@ def sample_inputs(model: Any, rows: int = 4) -> Any:
     >>> sample_inputs(keras.Sequential([keras.Input((None, 3)), keras.layers.Dense(1)])).shape
     (4, 1, 3)
     """
-    inputs = getattr(model, "input", None)
+    # A Sequential model has no `input` of its own before it was called in another model.
+    sequential = isinstance(model, keras.Sequential) and model.built
+    inputs = model.inputs[0] if sequential else getattr(model, "input", None)
     if inputs is None:
         raise InputError(
             f"A model must tell its inputs. Received: {model.name!r}, which has none declared. "

@@ -55,7 +55,10 @@ class _Updates:
             begin, frequency = self.period
             on_beat = ops.equal(ops.mod(step - begin, frequency), 0)
             return ops.logical_and(ops.greater_equal(step, begin), on_beat), self.sparsities[0]
-        steps, sparsities = ops.convert_to_tensor(self.steps), ops.convert_to_tensor(self.sparsities)
+        steps, sparsities = (
+            ops.convert_to_tensor(self.steps),
+            ops.convert_to_tensor(self.sparsities),
+        )
         place = ops.sum(ops.cast(ops.less(steps, step), "int32"))
         place = ops.minimum(place, len(self.steps) - 1)
         return ops.equal(ops.take(steps, place), step), ops.take(sparsities, place)
@@ -252,7 +255,9 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         self.inner_optimizer.apply(grads, trainable_variables)
         after = [ops.convert_to_tensor(variable) for variable in pruned.variables]
         weights, new_masks = self._prune(self.iterations, before, after, pruned.masks)
-        for variable, weight in zip((*pruned.variables, *pruned.masks), (*weights, *new_masks), strict=True):
+        for variable, weight in zip(
+            (*pruned.variables, *pruned.masks), (*weights, *new_masks), strict=True
+        ):
             variable.assign(weight)
         self.iterations.assign_add(1)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trimgrid.atomic import replacing
 
 
 @dataclass
@@ -162,12 +163,8 @@ def write_results_json(infos: Sequence[AttemptInfo], path: Path) -> None:
     50
     """
     text = json.dumps([info.to_dict() for info in infos], indent=2, allow_nan=False)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as unfinished:
         unfinished.write_text(text + "\n", encoding="utf-8")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:

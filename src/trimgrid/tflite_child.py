@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import keyword
 import os
 import queue
 import re
@@ -174,6 +175,8 @@ class _Inputs:
                 tensor = tensors[i] if i < len(tensors) else None
                 name = tensor.name if tensor is not None else f"input_{i}"
             name = re.sub(r"\W", "_", name, flags=re.ASCII)
+            if not name.isidentifier() or keyword.iskeyword(name):  # no signature is written then
+                name = f"input_{name}"
             self.names.append(name if name not in self.names else f"{name}_{i}")
             # A subclassed model does not tell its inputs' types: take Keras' default for floats.
             default = "float32" if sample.dtype.kind == "f" else sample.dtype.name

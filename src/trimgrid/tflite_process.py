@@ -105,6 +105,7 @@ class ConverterProcess:
             timer.cancel()
             timer.join()
         if late.is_set():
+            self._process.wait()  # or it may still look alive to the next conversion
             raise ConversionError(f"The conversion took over {timeout:g} seconds and was stopped")
         if not line:
             raise ConversionError(self._last_words())

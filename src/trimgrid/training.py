@@ -159,9 +159,7 @@ Received: shape (8, 3), where the model takes (None, 4).
         _check_targets(targets, predicted.shape[1:], loss, name)
 
 
-def _check_targets(
-    targets: NDArray[Any], output: tuple[int, ...], loss: Any, name: str
-) -> None:
+def _check_targets(targets: NDArray[Any], output: tuple[int, ...], loss: Any, name: str) -> None:
     got = targets.shape[1:]
     sparse = "sparse" in (loss if isinstance(loss, str) else type(loss).__name__).lower()
     wanted = output[:-1] if sparse else output

@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from trimgrid.export import measure_model, write_keras
@@ -52,6 +51,7 @@ def build_pruning_model(model_org: Any, pruning_schedule: Schedule) -> Any:
 
     Raises `InputError` for a model that can't be copied or has nothing to prune.
 
+    >>> import keras
     >>> original = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
     >>> model = build_pruning_model(original, ConstantSparsity(0.25))
     >>> model.compile(optimizer="adam", loss="mse")
@@ -87,6 +87,7 @@ def retrieve_callbacks_for_pruning() -> list[Any]:
 def extract_pruned_model(model_pruning: Any) -> Any:
     """Return a plain, uncompiled model with the pruned weights.
 
+    >>> import keras
     >>> original = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     >>> plain = extract_pruned_model(build_pruning_model(original, ConstantSparsity(0.5)))
     >>> plain.compiled
@@ -100,6 +101,7 @@ def inspect_weigths(name: str, model: Any, verbose: bool = False) -> tuple[int, 
 
     The article's spelling; `inspect_weights` is the same function.
 
+    >>> import keras
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     >>> inspect_weigths("dense", model, verbose=True)
     Model: dense
@@ -133,6 +135,7 @@ def _counts(what: str, total: int, nonzero: int) -> str:
 def retrieve_size_of_model(model: Any) -> tuple[int, int]:
     """Return the bytes of the model's .h5 without optimizer state, plain and zipped.
 
+    >>> import keras
     >>> plain, zipped = retrieve_size_of_model(
     ...     keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
     >>> plain > zipped

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -42,7 +42,7 @@ def fit(optimizer: Any, model: Any = None, data: Any = None, **options: Any) -> 
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer=optimizer, loss=loss, **options)
     batches = data if data is not None else (X, Y)
-    arguments = dict(batch_size=32) if isinstance(batches, tuple) else {}
+    arguments = {"batch_size": 32} if isinstance(batches, tuple) else {}
     inputs = batches if isinstance(batches, tuple) else (batches,)
     model.fit(*inputs, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks, **arguments)
     return model
@@ -311,7 +311,7 @@ def test_a_schedule_without_an_end_needs_the_length() -> None:
     ("make", "message"),
     [
         (lambda: MagnitudePruning(MagnitudePruning("adam", DECAY), DECAY), "around another"),
-        (lambda: MagnitudePruning("adam", 0.5), "must have a plan"),
+        (lambda: MagnitudePruning("adam", cast(Schedule, "half")), "must have a plan"),
         (lambda: MagnitudePruning("adam", ConstantSparsity(0.5, 20), steps=9), "begin before"),
         (lambda: MagnitudePruning("adam", DECAY, steps=5), "reach its final"),
     ],

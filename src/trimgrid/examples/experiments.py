@@ -21,21 +21,23 @@ from trimgrid.training import Training
 class Experiment:
     """What a run of an example needs.
 
-    `evaluate` gives the predictions on the test data and their error. `curve` holds x and y of the
-    test data where predictions can be drawn over them, None for the images.
+    `evaluate` gives the predictions on the test data and their error; `error_name` says what that
+    is. `curve` holds x and y of the test data where predictions can be drawn over them, None for
+    the images.
     """
 
     model: Any
     split: Split
     training: Training
     evaluate: Callable[[Any], tuple[Any, float]]
+    error_name: str
     curve: tuple[Any, Any] | None
 
 
 def experiment(
     name: str,
     epochs: int | None = None,
-    seed: int = 0,
+    seed: int = 1,
     data: str | None = None,
     data_dir: Path | None = None,
 ) -> Experiment:
@@ -80,6 +82,7 @@ def _mlp(epochs: int | None, seed: int) -> Experiment:
         split=split,
         training=Training("mean_squared_error", "adam", _epochs(epochs, 100), 80, seed),
         evaluate=evaluate,
+        error_name="mean squared error",
         curve=(x[:, 0], y[:, 0]),
     )
 
@@ -97,6 +100,7 @@ def _lstm(epochs: int | None, seed: int) -> Experiment:
         split=split,
         training=Training("mean_squared_error", "adam", _epochs(epochs, 80), 50, seed),
         evaluate=evaluate,
+        error_name="mean squared error",
         curve=(lstm.TEST_TIMES, future[0]),
     )
 
@@ -115,6 +119,7 @@ def _cnn(epochs: int | None, seed: int, split: Split) -> Experiment:
         split=split,
         training=Training(loss, "adam", _epochs(epochs, 15), 100, seed, ("accuracy",)),
         evaluate=evaluate,
+        error_name="share of misclassified images",
         curve=None,
     )
 

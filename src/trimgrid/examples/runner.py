@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -16,17 +17,21 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from trimgrid.atomic import replacing
 from trimgrid.errors import InputError
 from trimgrid.grid import AttemptConfig, article_grid
 from trimgrid.report.table import recap_text
 from trimgrid.results import AttemptInfo, write_results_json
 from trimgrid.tflite import TFLiteConverter
 
+if TYPE_CHECKING:
+    from trimgrid.examples.experiments import Experiment
+
 
 def run_example(
     name: str,
     epochs: int | None = None,
-    seed: int = 0,
+    seed: int = 1,
     out: Path | None = None,
     data: str | None = None,
     data_dir: Path | None = None,
@@ -71,7 +76,7 @@ def run_example(
                     progress.print_block(info)
             finally:
                 if infos:
-                    _save(infos, folder, task.curve)
+                    _save(infos, folder, task)
         print("*** Final recap ***")
         print(recap_text(infos), end="")
         print(f"\nSaved in {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
@@ -110,14 +115,15 @@ def _announce(name: str, grid: list[AttemptConfig], steps: int) -> None:
     )
 
 
-def _save(infos: list[AttemptInfo], folder: Path, curve: tuple[object, object] | None) -> None:
+def _save(infos: list[AttemptInfo], folder: Path, task: Experiment) -> None:
     from trimgrid.report.plots import save_curves, save_tradeoff
 
     write_results_json(infos, folder / "results.json")
-    (folder / "recap.txt").write_text(recap_text(infos), encoding="utf-8")
-    if curve is not None:
-        save_curves(infos, *curve, folder / "curves.png")
-    save_tradeoff(infos, folder / "tradeoff.png")
+    with replacing(folder / "recap.txt") as unfinished:
+        unfinished.write_text(recap_text(infos), encoding="utf-8")
+    if task.curve is not None:
+        save_curves(infos, *task.curve, folder / "curves.png")
+    save_tradeoff(infos, folder / "tradeoff.png", error_name=task.error_name)
 
 
 class _Progress:

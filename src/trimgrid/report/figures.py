@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from trimgrid.atomic import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,10 +41,6 @@ def save_png(figure: Figure, path: Path) -> None:
     ...     Path(folder, "empty.png").read_bytes()[1:4]
     b'PNG'
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as unfinished:
         # The version of matplotlib in the file would change its bytes.
         figure.savefig(unfinished, format="png", metadata={"Software": None})
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,185 @@
+"""The command as a user runs it: output, files, exit codes, one message for bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+from keras import layers
+
+from trimgrid.cli import main
+
+KEYS = [
+    "name", "total_weights", "nonzero_weights", "zero_weights", "h5_size", "zipped_h5_size",
+    "keras_size", "zipped_keras_size", "tflite_size", "zipped_tflite_size", "error", "status",
+]  # fmt: skip
+
+
+def command(*arguments: str, cwd: Path | None = None, **variables: str) -> Any:
+    """Run `trimgrid` in a process of its own."""
+    environment = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
+    return subprocess.run(
+        [sys.executable, "-m", "trimgrid", *arguments],
+        cwd=cwd,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    path = tmp_path / "model.keras"
+    model = keras.Sequential([keras.Input((4,), name="in"), layers.Dense(3, name="out")])
+    kernel, bias = model.get_weights()
+    kernel[0] = 0
+    model.set_weights([kernel, bias])
+    model.save(path)
+    return path
+
+
+def run_main(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return int(ended.value.code or 0)
+
+
+def test_an_example_from_start_to_files(tmp_path: Path) -> None:
+    done = command("example", "mlp", "--epochs", "2", "--seed", "7", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "runs" / "mlp"
+    files = {path.name for path in out.iterdir()}
+    assert files == {"recap.txt", "results.json", "curves.png", "tradeoff.png"}
+    results = json.loads((out / "results.json").read_text())
+    assert [list(row) for row in results] == [KEYS] * 12
+    assert results[0]["name"] == "original (unpruned)"
+    assert {row["status"] for row in results} == {"ok"}
+    assert results[0]["h5_size"] == 37080
+    recap = (out / "recap.txt").read_text()
+    assert recap in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    for row in results:
+        assert f"Model: {row['name']}\n" in done.stdout
+        assert f"Zipped h5 size: {row['zipped_h5_size']} bytes" in done.stdout
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, "nothing else on standard error if it is no terminal"
+    assert lines[0].startswith("Example mlp: Keras ")
+    again = command(
+        "example", "mlp", "--epochs", "2", "--seed", "7", "--out", "again", cwd=tmp_path
+    )
+    assert again.returncode == 0
+    for name in files:
+        assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+def test_the_scripts_of_the_article_on_both_backends(tmp_path: Path, backend: str) -> None:
+    script = Path(__file__).parents[1] / "examples" / "example2.py"
+    done = subprocess.run(
+        [sys.executable, script, "--epochs", "1", "--out", tmp_path, "--backend", backend],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"on {backend}" in done.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results[0]["h5_size"] == 121112
+    assert {row["status"] for row in results} == {"ok"}
+    assert abs(results[0]["tflite_size"] / 42480 - 1) < 0.15
+
+
+def test_the_example_with_digits(tmp_path: Path) -> None:
+    done = command("example", "cnn", "--data", "mnist", "--epochs", "1", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "on tensorflow" in done.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert {row["status"] for row in results} == {"ok"}
+    assert results[0]["error"] < 0.5
+    assert not (tmp_path / "curves.png").exists()
+
+
+def test_help_has_an_example_for_each_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("example", "inspect", "size"):
+        assert run_main(name, "--help") == 0
+        printed = capsys.readouterr().out
+        assert f"Example: trimgrid {name}" in printed
+        assert max(map(len, printed.splitlines())) <= 80
+
+
+def test_inspect(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main("inspect", str(model_file)) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    [kernel] = [line for line in lines if line and line[0].endswith("out/kernel")]
+    assert kernel[1:] == ["4x3", "12", "3", "25.0", "%", "yes"]
+    [bias] = [line for line in lines if line and line[0].endswith("out/bias")]
+    assert bias[-2:] == ["no:", "bias"]
+
+
+def test_size(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main("size", str(model_file)) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = {line[0]: line[1:] for line in lines if line and line[0].startswith(".")}
+    assert set(rows) == {".h5", ".keras", ".tflite"}
+    assert all(int(row[0].replace(",", "")) > 0 for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("example", "mlp", "--backend", "caffe"), "backend must be one of jax"),
+        (("example", "mlp", "--backend", "torch"), "pip install torch"),
+        (("example", "mlp", "--out", "{file}/sub"), "output folder must be writable"),
+        (("example", "mlp", "--data", "mnist"), "Only the example cnn"),
+        (("example", "cnn", "--data", "photos", "--data-dir", "."), "Only tf_flowers"),
+        (("example", "cnn", "--data-dir", "{file}.none"), "--data photos or --data mnist"),
+        (("example", "svm"), "'svm' is not one of"),
+        (("example", "mlp", "--epochs", "0"), "epochs"),
+        (("inspect", "{file}.none"), "must exist"),
+        (("inspect", "{file}"), ".keras or a .h5"),
+        (("size", "{cut}"), "truncated"),
+    ],
+)
+def test_bad_input_exits_with_2_and_one_message(
+    tmp_path: Path,
+    model_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", keras.config.backend())
+    file, cut = tmp_path / "file.txt", tmp_path / "cut.keras"
+    file.write_text("text")
+    cut.write_bytes(model_file.read_bytes()[:500])
+    before = sorted(tmp_path.rglob("*"))
+    if "--backend" not in arguments and arguments[0] == "example":
+        arguments = (*arguments, "--backend", keras.config.backend())
+    assert run_main(*(each.format(file=file, cut=cut) for each in arguments)) == 2
+    captured = capsys.readouterr()
+    assert message in " ".join(captured.err.split())
+    assert "Traceback" not in captured.err
+    made = {path.name for path in set(tmp_path.rglob("*")) - set(before)}
+    assert made <= {"runs", "cnn", "mlp"}, "nothing half-written"
+
+
+def test_a_failed_run_exits_with_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from trimgrid.errors import RunError
+    from trimgrid.examples import runner
+
+    def fail(*_: Any) -> None:
+        raise RunError("The original model could not be trained.")
+
+    monkeypatch.setattr(runner, "run_example", fail)
+    assert run_main("example", "mlp", "--backend", keras.config.backend()) == 1
+    assert capsys.readouterr().err == "Error: The original model could not be trained.\n"

@@ -1,0 +1,125 @@
+"""The house: imports point down, public names are complete, the command line is quick."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import trimgrid
+
+PACKAGE = Path(trimgrid.__file__).parent
+# The floor of each module or folder of the package; a file imports from lower floors and, without
+# going round in a circle, from its own. Floor 0 knows only the standard library and NumPy.
+FLOORS = {
+    "atomic": 0,
+    "errors": 0,
+    "grid": 0,
+    "masks": 0,
+    "randomness": 0,
+    "results": 0,
+    "schedules": 0,
+    "sizes": 0,
+    "models": 1,
+    "selection": 1,
+    "pruning": 1,
+    "training": 1,
+    "engines": 1,
+    "export": 1,
+    "tflite": 1,
+    "tflite_check": 1,
+    "tflite_child": 1,
+    "tflite_process": 1,
+    "study": 2,
+    "report": 3,
+    "trim_insignificant_weights": 4,
+    "examples": 4,
+    "cli": 5,
+    "__main__": 5,
+}
+FRAMEWORKS = {"keras", "jax", "tensorflow", "torch", "ai_edge_litert"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_modules(path: Path) -> list[str]:
+    """All modules that a file imports, anywhere in it."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.append(node.module)
+            if node.module == "trimgrid":
+                found += [f"trimgrid.{alias.name}" for alias in node.names]
+    return found
+
+
+def own_imports(path: Path) -> set[str]:
+    """The modules and folders of the package that a file imports."""
+    parts = [name.split(".") for name in imported_modules(path)]
+    return {each[1] for each in parts if each[0] == "trimgrid" and len(each) > 1}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    module = module_of(path)
+    for name in own_imports(path):
+        assert FLOORS[name] <= FLOORS[module], f"{module} imports {name} from a floor above"
+    for name in imported_modules(path):
+        root = name.split(".")[0]
+        if FLOORS.get(module) == 0:
+            known = root in sys.stdlib_module_names or root in {"numpy", "trimgrid"}
+            assert known, f"{module} is on floor 0 and imports {name}"
+        if module == "report":
+            assert root not in FRAMEWORKS, f"report imports {name}"
+
+
+def test_imports_go_in_no_circle() -> None:
+    graph: dict[str, set[str]] = {}
+    for path in FILES:
+        module = module_of(path)
+        graph.setdefault(module, set()).update(own_imports(path) - {module})
+    TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_public_names_of_the_frameworks(path: Path) -> None:
+    for name in imported_modules(path):
+        assert not name.startswith(("keras.src", "tensorflow.python", "jax._src")), name
+
+
+def test_every_module_has_a_floor() -> None:
+    assert {module_of(path) for path in FILES} == {*FLOORS, "__init__"}
+
+
+def test_public_names() -> None:
+    for name in trimgrid.__all__:
+        assert getattr(trimgrid, name) is not None
+    assert set(dir(trimgrid)) == set(trimgrid.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'prune'"):
+        trimgrid.prune  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import trimgrid.cli",
+        "import trimgrid; trimgrid.ConstantSparsity(0.5); trimgrid.article_grid()",
+        "import trimgrid.report.table, trimgrid.report.plots, trimgrid.report.inspection",
+        "import trimgrid.tflite",
+    ],
+)
+def test_what_loads_no_framework(code: str) -> None:
+    check = f"{code}\nimport sys\nprint(sorted({FRAMEWORKS!r} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", check], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
