@@ -31,11 +31,11 @@ lint: setup
 
 check: lint test
 
-# Renew the pins of the lock file from pyproject.toml.
+# Renew the pins of the lock file from pyproject.toml and constraints.txt.
 lock: setup
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --extra examples --group dev --group build \
-		pyproject.toml --output-file requirements.lock
+		--no-emit-index-url --no-header --constraints constraints.txt \
+		--extra examples --group dev --group build pyproject.toml --output-file requirements.lock
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -52,13 +52,14 @@ def build_pruning_model(model_org: Any, pruning_schedule: Schedule) -> Any:
     Raises `InputError` for a model that can't be copied or has nothing to prune.
 
     >>> import keras
-    >>> original = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
+    >>> layer = keras.layers.Dense(8, use_bias=False)
+    >>> original = keras.Sequential([keras.Input((4,)), layer])
     >>> model = build_pruning_model(original, ConstantSparsity(0.25))
     >>> model.compile(optimizer="adam", loss="mse")
     >>> _ = model.fit(np.ones((6, 4)), np.zeros((6, 8)), verbose=0,
     ...               callbacks=retrieve_callbacks_for_pruning())
     >>> inspect_weigths("a quarter", extract_pruned_model(model))
-    (40, 32, 8)
+    (32, 24, 8)
     """
     model = copy_model(model_org)
     plain_compile = model.compile
