@@ -26,6 +26,8 @@ FLOORS = {
     "sizes": 0,
     "models": 1,
     "selection": 1,
+    "updates": 1,
+    "begin_pruning": 1,
     "pruning": 1,
     "training": 1,
     "engines": 1,

@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "AttemptConfig": "grid",
     "AttemptInfo": "results",
-    "BeginPruning": "pruning",
+    "BeginPruning": "begin_pruning",
     "ConstantSparsity": "schedules",
     "ConversionError": "tflite",
     "InputError": "errors",

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import keras
-import numpy as np
 from keras import ops
 
 from trimgrid import masks
@@ -15,6 +14,7 @@ from trimgrid.errors import InputError
 from trimgrid.models import prunable_variables
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
 from trimgrid.selection import magnitude_mask
+from trimgrid.updates import Updates, planned_updates
 
 # Saved models hold the schedule in the optimizer's config: tell Keras how to read it back.
 for _schedule in (ConstantSparsity, PolynomialDecay):
@@ -31,37 +31,6 @@ class _Pruned:
     indices: tuple[int, ...]
     variables: tuple[Any, ...]
     masks: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class _Updates:
-    """Where the compiled step finds what is due: steps in rising order and their sparsities."""
-
-    steps: np.ndarray[Any, np.dtype[np.int32]]
-    sparsities: np.ndarray[Any, np.dtype[np.float32]]
-    period: tuple[int, int] | None = None  # (begin_step, frequency) of updates without an end
-
-    def at(self, step: int) -> float | None:
-        """The sparsity of the update due at `step`, None if there is none."""
-        if self.period is not None:
-            begin, frequency = self.period
-            due = step >= begin and (step - begin) % frequency == 0
-            return float(self.sparsities[0]) if due else None
-        return next((float(s) for s in self.sparsities[self.steps == step]), None)
-
-    def due(self, step: Any) -> tuple[Any, Any]:
-        """Whether an update is due at `step`, and its sparsity: two scalar tensors."""
-        if self.period is not None:
-            begin, frequency = self.period
-            on_beat = ops.equal(ops.mod(step - begin, frequency), 0)
-            return ops.logical_and(ops.greater_equal(step, begin), on_beat), self.sparsities[0]
-        steps, sparsities = (
-            ops.convert_to_tensor(self.steps),
-            ops.convert_to_tensor(self.sparsities),
-        )
-        place = ops.sum(ops.cast(ops.less(steps, step), "int32"))
-        place = ops.minimum(place, len(self.steps) - 1)
-        return ops.equal(ops.take(steps, place), step), ops.take(sparsities, place)
 
 
 @keras.saving.register_keras_serializable("trimgrid")
@@ -87,6 +56,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
 
     Source of the method: Zhu & Gupta 2017, "To prune, or not to prune".
 
+    >>> import numpy as np
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
     >>> model.compile(MagnitudePruning("adam", ConstantSparsity(0.75)), loss="mse")
     >>> _ = model.fit(np.ones((6, 4)), np.zeros((6, 8)), batch_size=2, verbose=0)
@@ -191,28 +161,8 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         for variable, mask in zip(self._pruned.variables, self._pruned.masks, strict=True):
             variable.assign(_masked(ops.convert_to_tensor(variable), mask))
 
-    def _updates(self) -> _Updates:
-        schedule, steps = self.schedule, self.steps
-        if steps is None:
-            steps = getattr(schedule, "end_step", None)
-        if steps is None:
-            if isinstance(schedule, ConstantSparsity):
-                target = np.array([schedule.target_sparsity], "float32")
-                period = (schedule.begin_step, schedule.frequency)
-                return _Updates(np.zeros(0, "int32"), target, period)
-            raise InputError(
-                "A schedule whose end is the end of the training needs its length. "
-                f"Received: schedule={schedule!r}, steps=None. Give MagnitudePruning(..., steps=) "
-                "batches x epochs, give the schedule an end_step, or train with BeginPruning()."
-            )
-        plan = schedule.plan(steps)
-        due = np.flatnonzero(~np.isnan(plan))
-        if not due.size:
-            raise InputError(
-                "A schedule must plan an update at least. "
-                f"Received: schedule={schedule!r}, which plans none in {steps} steps."
-            )
-        return _Updates(due.astype("int32"), plan[due].astype("float32"))
+    def _updates(self) -> Updates:
+        return planned_updates(self.schedule, self.steps)
 
     def _prune(
         self, step: Any, before: Sequence[Any], after: Sequence[Any], current: Sequence[Any]
@@ -238,7 +188,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         )
         return [_masked(a, mask) for a, mask in zip(after, updated, strict=True)], list(updated)
 
-    def _needs_start(self, updates: _Updates) -> bool:
+    def _needs_start(self, updates: Updates) -> bool:
         """Whether step 0's update is still to be done, and not overtaken by one at step 1."""
         return not self._begun and updates.at(0) is not None and updates.at(1) is None
 
@@ -342,40 +292,6 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         read = keras.saving.deserialize_keras_object
         parts = {key: read(config[key], custom_objects) for key in ("optimizer", "schedule")}
         return cls(**{**config, **parts})
-
-
-class BeginPruning(keras.callbacks.Callback):  # type: ignore[misc]
-    """A callback that tells a `MagnitudePruning` optimizer how long the training is.
-
-    At the start of a training it checks that the schedule reaches its target in
-    `batches x epochs` steps, fills in an `end_step` of None, and does the update of step 0 before
-    the first batch. A training that goes on from a saved state is left alone.
-
-    Raises `InputError` where the model's optimizer does not prune.
-
-    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
-    >>> model.compile(MagnitudePruning("adam", PolynomialDecay(0.2, 0.5)), loss="mse")
-    >>> data = np.ones((6, 4)), np.zeros((6, 8))
-    >>> _ = model.fit(*data, batch_size=2, epochs=2, callbacks=[BeginPruning()], verbose=0)
-    >>> model.optimizer.steps, int((model.get_weights()[0] == 0).sum())
-    (6, 16)
-    """
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Begin, if this is the training's first step."""
-        optimizer = self.model.optimizer
-        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            optimizer = optimizer.inner_optimizer
-        if not isinstance(optimizer, MagnitudePruning):
-            raise InputError(
-                "BeginPruning needs a model that is compiled with MagnitudePruning. "
-                f"Received: optimizer={optimizer!r}."
-            )
-        if not optimizer.built:
-            self.model.optimizer.build(self.model.trainable_variables)
-        if int(ops.convert_to_numpy(optimizer.iterations)) == 0:
-            batches, epochs = self.params.get("steps"), self.params["epochs"]
-            optimizer.begin(optimizer.steps if batches is None else batches * epochs)
 
 
 def _masked(weights: Any, mask: Any) -> Any:

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from trimgrid.begin_pruning import BeginPruning
 from trimgrid.export import measure_model, write_keras
 from trimgrid.grid import AttemptConfig
 from trimgrid.models import copy_model, count_weights, sample_inputs
-from trimgrid.pruning import BeginPruning, MagnitudePruning
+from trimgrid.pruning import MagnitudePruning
 from trimgrid.report.table import print_attempt_infos
 from trimgrid.results import AttemptInfo
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule

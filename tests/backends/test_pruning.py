@@ -11,8 +11,9 @@ import pytest
 from keras import layers, ops
 
 from trimgrid import masks
+from trimgrid.begin_pruning import BeginPruning
 from trimgrid.errors import InputError
-from trimgrid.pruning import BeginPruning, MagnitudePruning
+from trimgrid.pruning import MagnitudePruning
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
 
 RANDOM = np.random.default_rng(0)
