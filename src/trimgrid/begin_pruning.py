@@ -12,13 +12,19 @@ from trimgrid.pruning import MagnitudePruning
 
 
 class BeginPruning(keras.callbacks.Callback):  # type: ignore[misc]
-    """A callback that tells a `MagnitudePruning` optimizer how long the training is.
+    """A callback that tells a `MagnitudePruning` optimizer how long its training is.
 
-    At the start of a training it checks that the schedule reaches its target in
-    `batches x epochs` steps, fills in an `end_step` of None, and does the update of step 0 before
-    the first batch. A training that goes on from a saved state is left alone.
+    Before the first batch it checks that the schedule reaches its target in the batches that are
+    trained and to be trained, takes their number for an `end_step` of None, and does the update of
+    step 0. `MagnitudePruning(..., steps=)`, for a training in several parts, wins over what it
+    finds. A training that goes on from a saved state keeps its masks.
 
-    Raises `InputError` where the model's optimizer does not prune.
+    Under `mixed_float16` Keras puts a `LossScaleOptimizer` outside, which skips batches whose
+    gradients overflow; they do not count as steps. If the training ends some steps short for that
+    reason, the masks of the schedule's last sparsity are chosen at its end.
+
+    Raises `InputError` where the model's optimizer does not prune, where the number of batches is
+    unknown but needed, and for a schedule that can't reach its target.
 
     >>> import numpy as np
     >>> from trimgrid.schedules import PolynomialDecay
@@ -30,8 +36,45 @@ class BeginPruning(keras.callbacks.Callback):  # type: ignore[misc]
     (6, 16)
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._end: int | None = None  # the step counter at the end of this fit, once it is known
+        self._complete = False
+
     def on_train_begin(self, logs: Any = None) -> None:
-        """Begin, if this is the training's first step."""
+        """Forget the fit before."""
+        self._end, self._complete = None, False
+        self._optimizer()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Begin, if this is the fit's first epoch: only now its number is known."""
+        if self._end is not None:
+            return
+        optimizer, batches = self._optimizer(), self.params.get("steps")
+        if not optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
+        done, steps = int(ops.convert_to_numpy(optimizer.iterations)), optimizer.steps
+        self._end = done
+        if batches is not None:
+            self._end += batches * (self.params["epochs"] - epoch)
+            steps = self._end if steps is None else steps
+        if done == 0:
+            optimizer.begin(steps)
+        else:
+            optimizer.settle(steps)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Note whether the fit went on to its end."""
+        self._complete = epoch + 1 == self.params["epochs"] and not self.model.stop_training
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Reach the target all the same if batches were skipped."""
+        optimizer = self._optimizer()
+        steps, done = optimizer.steps, int(ops.convert_to_numpy(optimizer.iterations))
+        if self._complete and steps is not None and done < steps <= (self._end or 0):
+            optimizer.finish()
+
+    def _optimizer(self) -> MagnitudePruning:
         optimizer = self.model.optimizer
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             optimizer = optimizer.inner_optimizer
@@ -40,8 +83,4 @@ class BeginPruning(keras.callbacks.Callback):  # type: ignore[misc]
                 "BeginPruning needs a model that is compiled with MagnitudePruning. "
                 f"Received: optimizer={optimizer!r}."
             )
-        if not optimizer.built:
-            self.model.optimizer.build(self.model.trainable_variables)
-        if int(ops.convert_to_numpy(optimizer.iterations)) == 0:
-            batches, epochs = self.params.get("steps"), self.params["epochs"]
-            optimizer.begin(optimizer.steps if batches is None else batches * epochs)
+        return optimizer

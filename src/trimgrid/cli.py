@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -43,7 +42,7 @@ class Images(StrEnum):
 
 BackendOption = Annotated[
     str | None,
-    typer.Option(help="Keras backend: jax, tensorflow or torch. Default: KERAS_BACKEND if set."),
+    typer.Option(help="Keras backend: jax or tensorflow. Default: KERAS_BACKEND if set."),
 ]
 
 
@@ -73,7 +72,8 @@ def example(
     select_backend(backend, default="tensorflow" if name is Example.CNN else "jax")
     from trimgrid.examples.runner import run_example
 
-    infos = run_example(name, epochs, seed, out, data, data_dir)
+    images = None if data is None else data.value
+    infos = run_example(name.value, epochs, seed, out, images, data_dir)
     if all(info.status != "ok" for info in infos[1:]):
         raise RunError("No attempt succeeded; the recap says why.")
 
@@ -123,19 +123,15 @@ def size(
 def select_backend(wanted: str | None, default: str) -> None:
     """Choose Keras' backend for this process: the option, else KERAS_BACKEND, else the default.
 
-    Must be called before Keras is imported. Raises `InputError` for a backend that is unknown or
-    not installed, or if Keras already runs on another one.
+    Must be called before Keras is imported. Raises `InputError` for a backend that is unknown, or
+    if Keras already runs on another one.
     """
     name = wanted or os.environ.get("KERAS_BACKEND") or default
-    backends = ("jax", "tensorflow", "torch")
+    backends = ("jax", "tensorflow")
     if name not in backends:
         raise InputError(
             f"The backend must be one of {', '.join(backends)}. Received: {name!r}. "
             "Name it with --backend or in KERAS_BACKEND."
-        )
-    if find_spec(name) is None:
-        raise InputError(
-            f"The backend must be installed. Received: {name!r}. Install it: pip install {name}"
         )
     keras = sys.modules.get("keras")
     if keras is not None and keras.config.backend() != name:

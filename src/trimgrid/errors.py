@@ -26,3 +26,13 @@ class RunError(RuntimeError):
     ...
     trimgrid.errors.RunError: the original model could not be trained: the loss became nan at step 3
     """
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, to be put into one of ours.
+
+    >>> first_line(ValueError("no such layer\\nsee above"))
+    'no such layer.'
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{lines[0].rstrip('.')}." if lines else "no message."

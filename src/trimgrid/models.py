@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from trimgrid.errors import InputError
+from trimgrid.errors import InputError, first_line
 from trimgrid.randomness import isolated_randomness
 
 # Names that Keras' layers give to variables which hold no connections, and what they are.
@@ -115,10 +115,38 @@ def _reason(
             return kind
     if len(shape) == 1:
         return "vector"
+    # An optimizer sees variables, not layers: a depthwise convolution is told by name or shape.
+    if "depthwise" in variable.path.lower():
+        return "depthwise convolution"
     if name == "kernel" and len(shape) > 2 and shape[-1] == 1 and shape[-2] > 1:
-        # An optimizer sees variables, not layers: the shape tells a depthwise convolution.
         return "depthwise convolution, or a convolution with one filter"
     return None
+
+
+def check_prunable(
+    variables: Iterable[Any],
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
+) -> list[PrunableVariable]:
+    """Return `prunable_variables(...)`, if there is one to prune among them.
+
+    Raises `InputError` with every variable and its reason if there is none.
+
+    >>> check_prunable([])
+    Traceback (most recent call last):
+    ...
+    trimgrid.errors.InputError: A model must have weights that can be pruned. Received: no \
+trainable variables. Give a model with kernels, or name variables with include=.
+    """
+    found = prunable_variables(variables, include, exclude)
+    if all(each.reason is not None for each in found):
+        listed = ", ".join(f"{each.path} ({each.reason})" for each in found)
+        raise InputError(
+            "A model must have weights that can be pruned. "
+            f"Received: {listed or 'no trainable variables'}. "
+            "Give a model with kernels, or name variables with include=."
+        )
+    return found
 
 
 def copy_model(model: Any, seed: int = 0) -> Any:
@@ -145,11 +173,12 @@ def copy_model(model: Any, seed: int = 0) -> Any:
             if not copy.built:
                 copy.build_from_config(model.get_build_config())
             copy.set_weights(model.get_weights())
+            _copy_settings(model, copy)
     except Exception as error:  # whatever a custom class raises
         raise InputError(
             "A model must be copyable through its config. "
             f"Received: model={model.name!r}, whose copy failed with "
-            f"{type(error).__name__}: {_first_line(error)} "
+            f"{type(error).__name__}: {first_line(error)} "
             "Give custom classes a get_config() that holds all arguments, a build() that creates "
             "all weights, and register them with keras.saving.register_keras_serializable."
         ) from error
@@ -157,9 +186,28 @@ def copy_model(model: Any, seed: int = 0) -> Any:
     return copy
 
 
-def sample_inputs(model: Any, rows: int = 4) -> Any:
-    """Return random inputs that the model takes: `rows` of them, between 0 and 1.
+def _copy_settings(model: Any, copy: Any) -> None:
+    """Copy what a config may leave out: the type policy, and which parts are frozen."""
+    for old, new in zip(_nested_layers(model), _nested_layers(copy), strict=False):
+        if new.trainable != old.trainable:
+            new.trainable = old.trainable
+    for old, new in zip(model.weights, copy.weights, strict=True):
+        if new.trainable != old.trainable:
+            new.trainable = old.trainable
+    if copy.dtype_policy != model.dtype_policy:
+        copy.dtype_policy = model.dtype_policy
 
+
+def _nested_layers(layer: Any) -> Iterator[Any]:
+    yield layer
+    for inner in getattr(layer, "layers", ()):
+        yield from _nested_layers(inner)
+
+
+def sample_inputs(model: Any, rows: int = 4) -> Any:
+    """Return random inputs that the model takes: `rows` of them.
+
+    Numbers are between 0 and 1, bytes up to 255, other integers 0 or 1, which any embedding has.
     Free dimensions other than the first get the size 1. The structure is that of the model's
     inputs: an array, or a list or dict of arrays.
 
@@ -180,7 +228,10 @@ def sample_inputs(model: Any, rows: int = 4) -> Any:
 
     def sample(tensor: Any) -> Any:
         shape = [rows, *(size or 1 for size in tensor.shape[1:])]
-        return generator.random(shape).astype(str(tensor.dtype))
+        dtype = str(tensor.dtype)
+        if dtype.startswith(("float", "bfloat")):
+            return generator.random(shape, "float32")
+        return generator.integers(256 if dtype == "uint8" else 2, size=shape).astype(dtype)
 
     return keras.tree.map_structure(sample, inputs)
 
@@ -228,14 +279,9 @@ def load_model(path: str | Path) -> Any:
         raise InputError(
             f"A model file must be whole, without code, and its classes known. "
             f"Received: {str(path)!r}, which fails with {type(error).__name__}: "
-            f"{_first_line(error)} Save the model again, replace Lambda layers, and import the "
+            f"{first_line(error)} Save the model again, replace Lambda layers, and import the "
             "modules that register its custom classes."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else "no message."
 
 
 def count_weights(model: Any) -> tuple[int, int]:

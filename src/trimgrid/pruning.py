@@ -11,7 +11,7 @@ from keras import ops
 
 from trimgrid import masks
 from trimgrid.errors import InputError
-from trimgrid.models import prunable_variables
+from trimgrid.models import check_prunable
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
 from trimgrid.selection import magnitude_mask
 from trimgrid.updates import Updates, planned_updates
@@ -45,11 +45,16 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
     variables of the optimizer and are saved and restored with it.
 
     `optimizer`: a Keras optimizer or its name. `schedule`: any object with `plan(steps)`; steps are
-    training batches, also under gradient accumulation. `include`, `exclude`: patterns on variable
-    paths, see `trimgrid.models.prunable_variables`. `steps`: the length of the whole training;
-    needed only by schedules with `end_step=None` that must know their end. The update of step 0
-    chooses masks from the weights before the first batch; in a plain `fit` they take hold with
-    that batch's update, after `begin` (or with the callback `BeginPruning`) before it.
+    training batches, also under gradient accumulation. (To save a compiled model, a schedule of
+    your own needs `get_config`, like any object that Keras saves.) `include`, `exclude`: patterns
+    on variable paths, see `trimgrid.models.prunable_variables`.
+
+    `steps`: the length of the whole training, against which the schedule is checked;
+    `trimgrid.BeginPruning` finds it out. Without either nothing knows the length: a decay needs an
+    `end_step`, a `ConstantSparsity` goes on by its frequency, and that a schedule begins or ends
+    after the training is not noticed. The update of step 0 chooses masks from the weights before
+    the first batch; in a plain `fit` they take hold with that batch's update, after `begin` (or
+    with `BeginPruning`) before it.
 
     Raises `InputError` for a schedule that can't reach its target in `steps`, patterns that match
     nothing, a model without prunable weights, and one pruning optimizer around another.
@@ -101,15 +106,8 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         variables = list(variables)
         if self.built or not variables:  # Keras' reader of .h5 files builds with no variables
             return
-        found = prunable_variables(variables, self.include, self.exclude)
+        found = check_prunable(variables, self.include, self.exclude)
         indices = tuple(i for i, each in enumerate(found) if each.reason is None)
-        if not indices:
-            listed = ", ".join(f"{each.path} ({each.reason})" for each in found)
-            raise InputError(
-                "A model must have weights that can be pruned. "
-                f"Received: {listed}. Give a model with kernels, or name "
-                "variables with include=."
-            )
         super().build(variables)
         self.inner_optimizer.build(variables)
         mask_variables = tuple(
@@ -133,6 +131,22 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         for variable, weight in zip(self.variables, weights, strict=True):
             variable.assign(weight)
 
+    def save_own_variables(self, store: Any) -> None:
+        """Save the counters and masks; Keras saves the inner optimizer by itself."""
+        for i, variable in enumerate(super().variables):
+            store[str(i)] = ops.convert_to_numpy(variable)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load what `save_own_variables` saved."""
+        own = super().variables
+        if len(store.keys()) != len(own):
+            raise ValueError(
+                f"A saved {type(self).__name__} must have the masks of this one. Received: "
+                f"{len(store.keys())} variables for {len(own)}."
+            )
+        for i, variable in enumerate(own):
+            variable.assign(store[str(i)])
+
     # -- the step ------------------------------------------------------------------------------
 
     def begin(self, steps: int | None = None) -> None:
@@ -146,16 +160,35 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
                 "A pruning optimizer must be built before it begins. "
                 "Call build(model.trainable_variables) first."
             )
+        self.settle(steps)
+        sparsity = self._updates().at(int(ops.convert_to_numpy(self.iterations)))
+        if sparsity is not None:
+            self._choose_masks(sparsity)
+        self._begun = True
+
+    def settle(self, steps: int | None) -> None:
+        """Plan the schedule for a training of `steps` batches in all, counted from step 0.
+
+        Raises `InputError` if the schedule can't reach its target in them.
+        """
         if steps is not None:
             self.schedule.plan(steps)
             self.steps = steps
-        sparsity = self._updates().at(int(ops.convert_to_numpy(self.iterations)))
-        if sparsity is not None:
-            for variable, mask in zip(self._pruned.variables, self._pruned.masks, strict=True):
-                # By the NumPy oracle: outside a compiled step it is the faster of the two.
-                mask.assign(masks.magnitude_mask(ops.convert_to_numpy(variable), sparsity))
+        self._updates()
+
+    def finish(self) -> None:
+        """Choose masks of the schedule's last sparsity now, and apply them.
+
+        For a training that ends with fewer steps than were planned, because an outer
+        `LossScaleOptimizer` skipped batches whose gradients overflowed.
+        """
+        self._choose_masks(float(self._updates().sparsities[-1]))
+
+    def _choose_masks(self, sparsity: float) -> None:
+        for variable, mask in zip(self._pruned.variables, self._pruned.masks, strict=True):
+            # By the NumPy oracle: outside a compiled step it is the faster of the two.
+            mask.assign(masks.magnitude_mask(ops.convert_to_numpy(variable), sparsity))
         self._apply_masks()
-        self._begun = True
 
     def _apply_masks(self) -> None:
         for variable, mask in zip(self._pruned.variables, self._pruned.masks, strict=True):
@@ -270,6 +303,10 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
                 "or compile with auto_scale_loss=False."
             )
         self.inner_optimizer.loss_scale_factor = factor
+
+    def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
+        """Exclude variables from the inner optimizer's weight decay."""
+        self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
 
     def scale_loss(self, loss: Any) -> Any:
         """Scale the loss as the inner optimizer does."""

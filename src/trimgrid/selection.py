@@ -51,8 +51,9 @@ def kth_smallest(keys: Any, rank: Any) -> Any:
         bucket = ops.where(agrees, ops.bitwise_and(digit, _BUCKETS - 1), _BUCKETS)
         counts = ops.segment_sum(ops.ones_like(keys), bucket, num_segments=_BUCKETS + 1)[:-1]
         lower = ops.cast(ops.less(ops.cumsum(counts), rank), "int32")
-        found = found + ops.left_shift(ops.sum(lower), shift)
-        return found, rank - ops.sum(counts * lower)
+        # Sums are int64 where a backend has 64 bits; the loop's state must keep its type.
+        found = found + ops.left_shift(ops.cast(ops.sum(lower), "int32"), shift)
+        return found, rank - ops.cast(ops.sum(counts * lower), "int32")
 
     # A loop, not three copies: what is compiled for each pruned tensor stays small.
     start = (ops.cast(0, "int32"), ops.cast(rank, "int32"))
@@ -82,7 +83,7 @@ def magnitude_mask(weights: Any, sparsity: Any) -> Any:
     threshold = kth_smallest(keys, ops.maximum(pruned, 1))
     below = ops.less(keys, threshold)
     ties = ops.equal(keys, threshold)
-    wanted = pruned - ops.sum(ops.cast(below, "int32"))  # how many of the ties go
+    wanted = pruned - ops.cast(ops.sum(ops.cast(below, "int32")), "int32")  # so many ties go
 
     def first_ties() -> Any:
         places = ops.where(ties, ops.arange(size, dtype="int32"), _LARGEST)

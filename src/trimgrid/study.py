@@ -15,10 +15,10 @@ import keras
 import numpy as np
 
 from trimgrid.engines.sequential import Trained, train
-from trimgrid.errors import InputError, RunError
+from trimgrid.errors import InputError, RunError, first_line
 from trimgrid.export import measure_model
 from trimgrid.grid import AttemptConfig, check_grid
-from trimgrid.models import count_weights, prunable_variables
+from trimgrid.models import check_prunable, count_weights
 from trimgrid.results import AttemptInfo
 from trimgrid.tflite import Conversion, ConversionError, TFLiteConverter
 from trimgrid.training import Arrays, Training, check_data, count_examples
@@ -56,7 +56,20 @@ def run_grid(
     be run and a model without prunable weights, and `RunError` if the original can't be trained.
     """
     check_run(model, grid, data, training, validation)
-    samples = keras.tree.map_structure(lambda array: array[:_SAMPLES], data[0])
+    return _run(model, grid, data, training, evaluate, converter, validation, on_epoch)
+
+
+def _run(
+    model: Any,
+    grid: Sequence[AttemptConfig],
+    data: Arrays,
+    training: Training,
+    evaluate: Evaluate,
+    converter: TFLiteConverter,
+    validation: Arrays | None,
+    on_epoch: OnEpoch | None,
+) -> Iterator[AttemptInfo]:
+    samples = keras.tree.map_structure(lambda array: np.asarray(array[:_SAMPLES]), data[0])
 
     with tempfile.TemporaryDirectory(prefix="trimgrid-") as folder:
 
@@ -95,13 +108,12 @@ def check_run(
     if validation is not None:
         check_data(model, validation, training.loss, "validation data")
     check_grid(grid, training.steps(count_examples(data)))
-    found = prunable_variables(model.trainable_variables)
-    if all(each.reason is not None for each in found):
-        listed = ", ".join(f"{each.path} ({each.reason})" for each in found)
+    if any(attempt.name == ORIGINAL for attempt in grid):
         raise InputError(
-            "A model must have weights that can be pruned. "
-            f"Received: {listed or 'no trainable variables'}."
+            "Names in a grid must differ from the original's. "
+            f"Received: name={ORIGINAL!r}. Rename the attempt."
         )
+    check_prunable(model.trainable_variables)
 
 
 def _named(on_epoch: OnEpoch, name: str) -> Callable[[int, float], None]:
@@ -136,6 +148,8 @@ def _measure(
         y_pred=np.asarray(predictions),
         error_value=float(error),
     )
+    if not math.isfinite(info.error):
+        info = replace(info, status=f"evaluation failed: the error is {info.error}")
     return info, converter.submit(place / "model.keras", place / "model.tflite", samples)
 
 
@@ -145,6 +159,7 @@ def _finished(info: AttemptInfo, conversion: Future[Conversion] | None) -> Attem
         return info
     try:
         size = conversion.result().size
-    except ConversionError as error:
-        return replace(info, status=f"no .tflite: {error}")
+    except (ConversionError, OSError) as error:
+        status = f"no .tflite: {first_line(error)}"
+        return replace(info, status=status if info.status == "ok" else info.status)
     return replace(info, unzippedlt_size=size.plain, zippedlt_size=size.zipped)

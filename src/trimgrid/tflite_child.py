@@ -118,6 +118,7 @@ def _convert(request: Mapping[str, Any]) -> Agreement:
         compile=False,
         safe_mode=True,
     )
+    model.name = "m"  # it stands before the name of every tensor in the file
     with np.load(Path(request["scratch_folder"], "samples.npz"), allow_pickle=False) as arrays:
         samples = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
     inputs = _Inputs(model, samples, request["structure"])

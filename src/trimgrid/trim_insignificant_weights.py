@@ -18,7 +18,7 @@ import numpy as np
 from trimgrid.begin_pruning import BeginPruning
 from trimgrid.export import measure_model, write_keras
 from trimgrid.grid import AttemptConfig
-from trimgrid.models import copy_model, count_weights, sample_inputs
+from trimgrid.models import check_prunable, copy_model, count_weights, sample_inputs
 from trimgrid.pruning import MagnitudePruning
 from trimgrid.report.table import print_attempt_infos
 from trimgrid.results import AttemptInfo
@@ -62,6 +62,8 @@ def build_pruning_model(model_org: Any, pruning_schedule: Schedule) -> Any:
     >>> inspect_weigths("a quarter", extract_pruned_model(model))
     (32, 24, 8)
     """
+    check_prunable(model_org.trainable_variables)
+    MagnitudePruning("sgd", pruning_schedule)  # refuses what is no schedule
     model = copy_model(model_org)
     plain_compile = model.compile
 

@@ -66,7 +66,8 @@ def planned_updates(schedule: Schedule, steps: int | None) -> Updates:
         raise InputError(
             "A schedule whose end is the end of the training needs its length. "
             f"Received: schedule={schedule!r}, steps=None. Give MagnitudePruning(..., steps=) "
-            "batches x epochs, give the schedule an end_step, or train with BeginPruning()."
+            "batches x epochs, give the schedule an end_step, or train with BeginPruning() on data "
+            "whose number of batches is known."
         )
     plan = schedule.plan(steps)
     due = np.flatnonzero(~np.isnan(plan))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -109,6 +109,15 @@ def test_a_schedule_that_ends_too_late_is_refused_before_the_training() -> None:
             np.ones((8, 4)), np.ones((8, 8)), verbose=0, callbacks=retrieve_callbacks_for_pruning()
         )
     assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_what_can_not_be_pruned_is_refused_at_once() -> None:
+    inputs = keras.Input((4,))
+    nothing = keras.Model(inputs, layers.BatchNormalization()(inputs))
+    with pytest.raises(InputError, match="weights that can be pruned"):
+        build_pruning_model(nothing, ConstantSparsity(0.5))
+    with pytest.raises(InputError, match="must have a plan"):
+        build_pruning_model(small(), cast(Any, "half"))
 
 
 def test_both_spellings_and_both_places() -> None:

@@ -194,6 +194,20 @@ def test_a_subclassed_model_is_copied() -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def test_what_a_config_leaves_out_is_copied() -> None:
+    model = two_layers()
+    model.layers[0].kernel.trainable = False
+    model.layers[1].trainable = False
+    copy = copy_model(model)
+    assert [v.trainable for v in copy.weights] == [v.trainable for v in model.weights]
+    assert len(copy.trainable_variables) == len(model.trainable_variables) == 1
+    subclassed = Subclassed(3)
+    subclassed.build((None, 4))
+    subclassed.twice.trainable = False
+    assert len(copy_model(subclassed).trainable_variables) == 4
+    assert not copy_model(subclassed).twice.trainable
+
+
 class Forgetful(keras.Model):  # type: ignore[misc]
     """A model whose config does not say what it takes."""
 
@@ -230,6 +244,7 @@ def test_sample_inputs_follow_the_model() -> None:
         "a": ((5, 1, 3), "float32"),
         "b": ((5, 2), "int32"),
     }
+    assert {0, 1} == set(samples["b"].ravel().tolist())
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])

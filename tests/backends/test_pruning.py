@@ -254,6 +254,56 @@ class Doubled(keras.Model):  # type: ignore[misc]
         return super().train_step(*arguments)
 
 
+class OwnStep(Doubled):
+    """A model whose train_step computes the gradients and calls the optimizer itself."""
+
+    def train_step(self, *arguments: Any) -> Any:
+        if keras.config.backend() == "jax":
+            return self._jax_step(*arguments)
+        return self._tensorflow_step(*arguments)
+
+    def _jax_step(self, state: Any, data: Any) -> Any:
+        import jax
+
+        trainable, rest, optimizer_state, metrics = state
+        x, y = data[:2]
+
+        def loss(values: Any) -> Any:
+            predicted, _ = self.stateless_call(values, rest, x)
+            return ops.mean((predicted - ops.one_hot(y, 4)) ** 2)
+
+        value, gradients = jax.value_and_grad(loss)(trainable)
+        trainable, optimizer_state = self.optimizer.stateless_apply(
+            optimizer_state, gradients, trainable
+        )
+        return {"loss": value}, (trainable, rest, optimizer_state, metrics)
+
+    def _tensorflow_step(self, data: Any) -> Any:
+        import tensorflow as tf
+
+        x, y = data[:2]
+        with tf.GradientTape() as tape:
+            value = ops.mean((self(x) - ops.one_hot(y, 4)) ** 2)
+        gradients = tape.gradient(value, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return {"loss": value}
+
+
+def test_a_train_step_that_calls_the_optimizer_itself() -> None:
+    model = OwnStep()
+    fit(MagnitudePruning("adam", DECAY), model)
+    assert zeros(model) == expected_zeros(model, 0.8)
+
+
+def test_weight_decay_may_be_excluded() -> None:
+    optimizer = MagnitudePruning(adam(weight_decay=0.5), ConstantSparsity(0.5))
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "kernel"])
+    decayed = fit(optimizer, build(dropout=0))
+    plain = fit(MagnitudePruning(adam(), ConstantSparsity(0.5)), build(dropout=0))
+    for a, b in zip(decayed.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_custom_train_step() -> None:
     model = Doubled()
     fit(MagnitudePruning("adam", DECAY), model)
@@ -290,6 +340,58 @@ def test_the_callback_fills_in_the_end() -> None:
     model = fit(MagnitudePruning("adam", open_ended), callbacks=[BeginPruning()])
     assert zeros(model) == expected_zeros(model, 0.8)
     assert model.optimizer.steps == STEPS
+
+
+def test_the_callback_counts_from_the_initial_epoch() -> None:
+    open_ended = PolynomialDecay(0.1, 0.8, frequency=2)
+    model = build()
+    model.compile(MagnitudePruning("adam", open_ended), "mse")
+    data = X, np.zeros((96, 4), "float32")
+    model.fit(
+        *data, batch_size=32, epochs=4, initial_epoch=2, verbose=0, callbacks=[BeginPruning()]
+    )
+    assert model.optimizer.steps == 6
+    assert zeros(model) == expected_zeros(model, 0.8)
+
+
+def test_the_callback_in_a_training_of_two_parts(tmp_path: Path) -> None:
+    model = fit(
+        MagnitudePruning("adam", PolynomialDecay(0.1, 0.8, frequency=2), steps=12),
+        epochs=2,
+        callbacks=[BeginPruning()],
+    )
+    assert model.optimizer.steps == 12
+    assert zeros(model) != expected_zeros(model, 0.8)
+    model.fit(X, Y, batch_size=32, epochs=2, verbose=0, callbacks=[BeginPruning()])
+    assert zeros(model) == expected_zeros(model, 0.8)
+
+
+def test_the_callback_settles_what_goes_on_from_loaded_weights(tmp_path: Path) -> None:
+    open_ended = PolynomialDecay(0.1, 0.8, frequency=2)
+    first = fit(MagnitudePruning("adam", open_ended, steps=9), epochs=2)
+    first.save_weights(tmp_path / "half.weights.h5")
+    second = build()
+    second.compile(MagnitudePruning("adam", open_ended), first.loss)
+    second.optimizer.build(second.trainable_variables)
+    second.load_weights(tmp_path / "half.weights.h5")
+    second.fit(X, Y, batch_size=32, epochs=3, initial_epoch=2, verbose=0,
+               callbacks=[BeginPruning()])  # fmt: skip
+    assert second.optimizer.steps == 9
+    assert zeros(second) == expected_zeros(second, 0.8)
+
+
+def test_the_callback_makes_up_for_batches_that_were_skipped() -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = build()
+    finally:
+        keras.config.set_dtype_policy(before)
+    model.compile(MagnitudePruning("adam", PolynomialDecay(0.1, 0.8, frequency=2)), "mse")
+    huge = np.full((96, 4), 60000.0, "float32")
+    model.fit(X, huge, batch_size=32, epochs=3, verbose=0, callbacks=[BeginPruning()])
+    assert int(model.optimizer.iterations) < 9, "some batches were skipped"
+    assert zeros(model) == expected_zeros(model, 0.8)
 
 
 def test_the_callback_refuses_a_schedule_that_ends_too_late() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import keras
@@ -107,3 +110,17 @@ def test_kth_smallest(keys: list[int], rank: int) -> None:
     numbers = ops.convert_to_tensor(np.array(keys, "int32"))
     found = KTH_SMALLEST(numbers, ops.convert_to_tensor(np.int32(rank)))
     assert int(found) == sorted(keys)[rank - 1]
+
+
+def test_64_bits_of_jax_do_not_matter() -> None:
+    code = (
+        "import numpy as np, jax\n"
+        "from trimgrid.selection import magnitude_mask\n"
+        "weights = np.arange(10, dtype='float32') // 2\n"
+        "print(jax.jit(magnitude_mask)(weights, 0.5).astype(int).tolist())"
+    )
+    variables = {**os.environ, "JAX_ENABLE_X64": "1", "KERAS_BACKEND": "jax"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "[0, 0, 0, 0, 0, 1, 1, 1, 1, 1]\n", done.stderr

@@ -13,6 +13,7 @@ from keras import layers, ops
 from trimgrid import masks
 from trimgrid.engines.sequential import train
 from trimgrid.errors import InputError
+from trimgrid.models import copy_model
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay
 from trimgrid.training import ShuffledBatches, Training, check_data, epoch_order
 
@@ -83,10 +84,10 @@ def test_epochs_are_reported() -> None:
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_and_names_the_step() -> None:
-    x = X.copy()
+    y = Y.copy()
     rows = epoch_order(50, seed=3, epoch=0)
-    x[rows[40]] = np.nan  # in the third batch of 16
-    trained = train(build(), (x, Y), TRAINING)
+    y[rows[40]] = np.nan  # in the third batch of 16
+    trained = train(build(), (X, y), TRAINING)
     assert trained.failure == "the loss became nan at step 3"
     assert len(trained.history["loss"]) == 1
 
@@ -98,7 +99,13 @@ def test_mixed_precision_counts_steps_that_overflow() -> None:
         model = build()
     finally:
         keras.config.set_dtype_policy(before)
-    trained = train(model, (X, Y), TRAINING, PolynomialDecay(0.0, 0.75, frequency=2))
+    assert copy_model(model).dtype_policy.name == "mixed_float16"
+    # The target is as large as float16 gets, so that scaled gradients overflow at first.
+    huge = np.full_like(Y, 60000.0)
+    trained = train(model, (X, huge), TRAINING, PolynomialDecay(0.0, 0.75, frequency=2))
+    inner = trained.model.optimizer.inner_optimizer
+    assert isinstance(inner, keras.optimizers.LossScaleOptimizer)
+    assert int(inner.iterations) < 8, "some batches were skipped"
     assert (trained.model.get_weights()[0] == 0).sum() == 54
 
 
@@ -127,10 +134,13 @@ def classifier() -> Any:
         ((X[0], Y), "mse", "same number of rows"),
         ((X, Y[:49]), "mse", "same number of rows"),
         ((X[:0], Y[:0]), "mse", "at least one"),
+        ((X, Y, Y), "mse", "pair of inputs and targets"),
+        ((X.astype(str), Y), "mse", "must be numbers"),
         ((X, Y), "mse", r"targets .* shape \(50, 1\), where the loss takes \(None, 4\)"),
         ((X, np.full(50, 4)), "sparse_categorical_crossentropy", "0 to 3. Received: labels from 4"),
         ((X, np.full(50, -1)), keras.losses.SparseCategoricalCrossentropy(), "labels from -1"),
         ((X, np.zeros((50, 4))), "sparse_categorical_crossentropy", "targets"),
+        ((X, np.full(50, 0.5)), keras.losses.sparse_categorical_crossentropy, "labels from 0.5"),
     ],
 )
 def test_data_that_does_not_fit(data: Any, loss: Any, message: str) -> None:
@@ -143,6 +153,19 @@ def test_data_that_fits(shape: tuple[int, ...]) -> None:
     labels = np.zeros(shape, "int32")
     check_data(classifier(), (X, labels), "sparse_categorical_crossentropy", "data")
     check_data(build(), (X, labels), "mse", "data")
+    ignoring = keras.losses.SparseCategoricalCrossentropy(ignore_class=255)
+    check_data(classifier(), (X, labels + 255), ignoring, "data")
+    check_data(
+        classifier(), (X, labels), lambda y, p: keras.ops.mean(p) * keras.ops.mean(y), "data"
+    )
+
+
+def test_checking_moves_no_state() -> None:
+    model = keras.Sequential([keras.Input(batch_shape=(10, 3, 2)), layers.GRU(1, stateful=True)])
+    state = [np.array(ops.convert_to_numpy(v)) for v in model.variables]
+    check_data(model, (X[:, :6].reshape(50, 3, 2), Y), "mse", "data")
+    for before, variable in zip(state, model.variables, strict=True):
+        np.testing.assert_array_equal(before, ops.convert_to_numpy(variable))
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_a_conversion_that_fails_is_told_and_the_others_go_on(
 
 def test_an_original_that_can_not_be_trained_ends_the_run(converter: TFLiteConverter) -> None:
     with pytest.raises(RunError, match="became nan at step 1"):
-        run(GRID, converter, data=(np.full_like(X, np.nan), Y))
+        run(GRID, converter, data=(X, np.full_like(Y, np.nan)))
 
 
 @pytest.mark.parametrize(
@@ -136,6 +136,7 @@ def test_an_original_that_can_not_be_trained_ends_the_run(converter: TFLiteConve
         ([], {}, "at least one attempt"),
         ([GRID[0], GRID[0]], {}, "'decay'"),
         ([AttemptConfig("x", ConstantSparsity(0.5, begin_step=13))], {}, "x: .*begin"),
+        ([AttemptConfig(ORIGINAL, ConstantSparsity(0.5))], {}, "differ from the original"),
         (GRID, {"data": (X[:, :3], Y)}, "training data must fit the model"),
         (GRID, {"validation": (X, Y[:3])}, "same number of rows"),
     ],
@@ -153,3 +154,16 @@ def test_a_model_without_prunable_weights(converter: TFLiteConverter) -> None:
     model = keras.Sequential([keras.Input((5,)), layers.BatchNormalization()])
     with pytest.raises(InputError, match="weights that can be pruned"):
         list(run_grid(model, GRID, (X, X), TRAINING, evaluate, converter))
+
+
+def test_an_error_that_is_not_finite_is_told(converter: TFLiteConverter) -> None:
+    errors = iter([1.0, math.nan, 2.0, 3.0])
+    infos = run(GRID, converter, evaluate=lambda model: (model.predict(X, verbose=0), next(errors)))
+    assert [info.status for info in infos] == [
+        "ok", "evaluation failed: the error is nan", "ok", "ok",
+    ]  # fmt: skip
+
+
+def test_the_checks_come_before_the_first_result_is_asked_for(converter: TFLiteConverter) -> None:
+    with pytest.raises(InputError, match="at least one attempt"):
+        run_grid(build(), [], (X, Y), TRAINING, evaluate, converter)

@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 
-from trimgrid.errors import InputError
+from trimgrid.errors import InputError, first_line
 from trimgrid.examples.data import Pair, Split, optional_modules
 
 SIDE = 180
@@ -47,7 +47,7 @@ def load_tf_flowers(data_dir: str | Path | None = None) -> Split:
     except InputError:
         raise
     except Exception as error:  # TFDS, its file systems and its downloader raise of all kinds
-        raise _unavailable(f"{type(error).__name__}: {_first_line(error)}") from error
+        raise _unavailable(f"{type(error).__name__}: {first_line(error)}") from error
     return Split(train, validation, test)
 
 
@@ -103,15 +103,11 @@ def _arrays(tf: Any, dataset: Any) -> Pair:
 
 def _unavailable(received: str) -> InputError:
     return InputError(
-        f"The flower photographs must be on this machine or in reach. Received: {received}. "
+        "The flower photographs must be on this machine or in reach. "
+        f"Received: {received.rstrip('.')}. "
         "Use --data photos or --data mnist, which need no download, or --data-dir with a folder "
         "prepared by TFDS or with the archive flower_photos.tgz."
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].strip("<>").rstrip(".:") if lines else "no message"
 
 
 @contextmanager

@@ -45,7 +45,8 @@ def run_example(
     Raises `InputError` before any training, and `RunError` if the original can't be trained.
     What was finished before a failure is saved all the same.
     """
-    folder = writable_folder(Path("runs", name) if out is None else out)
+    folder = Path("runs", name) if out is None else out
+    check_writable(folder)
     with TFLiteConverter() as converter:
         converter.start()  # its imports overlap those of this process
         from trimgrid.examples.experiments import experiment
@@ -56,6 +57,7 @@ def run_example(
         x_train, _ = task.split.train
         steps = task.training.steps(len(x_train))
         check_run(task.model, grid, task.split.train, task.training, task.split.validation)
+        folder.mkdir(parents=True, exist_ok=True)
         _announce(name, grid, steps)
         task.model.summary()
         print()
@@ -79,30 +81,34 @@ def run_example(
                     _save(infos, folder, task)
         print("*** Final recap ***")
         print(recap_text(infos), end="")
-        print(f"\nSaved in {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+        print(f"\nSaved in {folder}: {', '.join(_files(task))}")
         return infos
 
 
-def writable_folder(folder: Path) -> Path:
-    """Create the folder if it is missing, and make sure that files can be written to it.
+def check_writable(folder: Path) -> None:
+    """Check that files can be written to the folder, or that it can be made. Makes nothing.
 
     Raises `InputError` if they can't.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as parent:
-    ...     writable_folder(Path(parent, "runs", "mlp")).is_dir()
-    True
+    >>> check_writable(Path("/dev/null/runs"))
+    Traceback (most recent call last):
+    ...
+    trimgrid.errors.InputError: The output folder must be writable. Received: '/dev/null/runs', \
+where /dev/null is no folder. Name another one with --out.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    problem = None if existing.is_dir() else "is no folder"
+    if problem is None:
+        try:
+            with tempfile.TemporaryFile(dir=existing):
+                pass
+        except OSError as error:
+            problem = f"says: {error.strerror or error}"
+    if problem is not None:
         raise InputError(
             f"The output folder must be writable. Received: {str(folder)!r}, "
-            f"{error.strerror or error}. Name another one with --out."
-        ) from error
-    return folder
+            f"where {existing} {problem}. Name another one with --out."
+        )
 
 
 def _announce(name: str, grid: list[AttemptConfig], steps: int) -> None:
@@ -124,6 +130,11 @@ def _save(infos: list[AttemptInfo], folder: Path, task: Experiment) -> None:
     if task.curve is not None:
         save_curves(infos, *task.curve, folder / "curves.png")
     save_tradeoff(infos, folder / "tradeoff.png", error_name=task.error_name)
+
+
+def _files(task: Experiment) -> list[str]:
+    curves = ["curves.png"] if task.curve is not None else []
+    return [*curves, "recap.txt", "results.json", "tradeoff.png"]
 
 
 class _Progress:
