@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import keras
+import psutil
 import pytest
 from keras import layers
 
+import trimgrid
 from trimgrid.cli import main
 from trimgrid.masks import kept_count
 
@@ -80,8 +83,10 @@ def test_an_example_from_start_to_files(tmp_path: Path) -> None:
         assert f"Model: {row['name']}\n" in done.stdout
         assert f"Zipped h5 size: {row['zipped_h5_size']} bytes" in done.stdout
     lines = done.stderr.splitlines()
-    assert len(lines) == 1, "nothing else on standard error if it is no terminal"
-    assert lines[0].startswith("Example mlp: Keras ")
+    assert len(lines) == 2, "nothing else on standard error if it is no terminal"
+    assert lines[0] == "Example mlp: starting."
+    assert lines[1].startswith("Example mlp: Keras ")
+    assert abs(results[0]["tflite_size"] / 7232 - 1) < 0.15
     again = command(
         "example", "mlp", "--epochs", "2", "--seed", "7", "--out", "again", cwd=tmp_path
     )
@@ -181,6 +186,40 @@ def test_bad_input_exits_with_2_and_one_message(
     assert "Traceback" not in captured.err
     made = {path.name for path in set(tmp_path.rglob("*")) - set(before)}
     assert not made, "nothing half-written"
+
+
+def test_an_end_that_is_asked_for_saves_what_is_done(tmp_path: Path) -> None:
+    """SIGTERM in the middle: exit 130, results so far, no process and no temporary file left."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    variables = {**os.environ, "TMPDIR": str(temporary), "KERAS_BACKEND": "jax"}
+    arguments = [sys.executable, "-m", "trimgrid", "example", "mlp", "--epochs", "30"]
+    out = tmp_path / "out"
+    with subprocess.Popen(
+        [*arguments, "--out", str(out)],
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        while "Model: original" not in (line := process.stdout.readline()):
+            assert line, process.communicate()[1]
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "Interrupted: " in errors
+    assert "Traceback" not in errors
+    assert json.loads((out / "results.json").read_text())[0]["status"] == "ok"
+    assert "original (unpruned)" in (out / "recap.txt").read_text()
+    assert not [child for child in children if child.is_running()]
+    assert list(temporary.iterdir()) == []
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main("--version") == 0
+    assert capsys.readouterr().out == f"trimgrid {trimgrid.__version__}\n"
 
 
 def test_a_failed_run_exits_with_1(

@@ -60,7 +60,8 @@ def imported_modules(path: Path) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.append(node.module)
             if node.module == "trimgrid":
-                found += [f"trimgrid.{alias.name}" for alias in node.names]
+                names = [alias.name for alias in node.names if alias.name != "__version__"]
+                found += [f"trimgrid.{name}" for name in names]
     return found
 
 

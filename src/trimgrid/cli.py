@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -13,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from trimgrid import __version__
 from trimgrid.errors import InputError, RunError
 
 app = typer.Typer(
@@ -46,8 +49,19 @@ BackendOption = Annotated[
 ]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"trimgrid {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def trimgrid() -> None:
+def trimgrid(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
     """Prune a Keras model in a grid of attempts; pick the smallest that is good enough."""
 
 
@@ -83,12 +97,12 @@ def inspect(
     model: Annotated[Path, typer.Argument(help="A .keras or .h5 file.")],
     backend: BackendOption = None,
 ) -> None:
-    """List a model's variables: shape, weights, zeros, and which are pruned or why not."""
+    """List a model's weights: shape, weights, zeros, and which are pruned or why not."""
     select_backend(backend, default="jax")
     from trimgrid.models import load_model, prunable_variables
     from trimgrid.report.inspection import print_variables
 
-    print_variables(prunable_variables(load_model(model).variables))
+    print_variables(prunable_variables(load_model(model).weights))
 
 
 @app.command(epilog="Example: trimgrid size model.keras")
@@ -149,6 +163,8 @@ def _import_tensorflow_quietly() -> None:
     Keras imports it on every backend, at the latest when it writes a model's config.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # A new model is a new trace: that is no news here.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     kept = os.dup(2)
     try:
@@ -162,6 +178,8 @@ def _import_tensorflow_quietly() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Exits with 2 on bad input and with 1 on a failed run."""
+    # An end that was asked for is like Ctrl-C: what is finished is saved, the child ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(args=None if arguments is None else list(arguments))
     except InputError as error:

@@ -261,6 +261,8 @@ def load_model(path: str | Path) -> Any:
     trimgrid.errors.InputError: A model file must exist. Received: 'model.onnx'. Check the path.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"A model must be a file. Received: {str(path)!r}, which is a folder.")
     if not path.is_file():
         raise InputError(f"A model file must exist. Received: {str(path)!r}. Check the path.")
     if path.suffix not in (".keras", ".h5", ".hdf5"):
@@ -276,11 +278,17 @@ def load_model(path: str | Path) -> Any:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # damaged files fail in h5py, zipfile, json or Keras
+        if "Lambda" in str(error):
+            raise InputError(
+                "A model file must hold no code, and code in it is never run. "
+                f"Received: {str(path)!r} with a Lambda layer. Replace it by a registered layer."
+            ) from error
+        reason = str(error).split("Exception encountered:")[-1]  # the cause, where Keras tells it
         raise InputError(
-            f"A model file must be whole, without code, and its classes known. "
+            "A model file must be whole, and its classes known. "
             f"Received: {str(path)!r}, which fails with {type(error).__name__}: "
-            f"{first_line(error)} Save the model again, replace Lambda layers, and import the "
-            "modules that register its custom classes."
+            f"{first_line(Exception(reason))} Save the model again, or import the modules that "
+            "register its custom classes."
         ) from error
 
 

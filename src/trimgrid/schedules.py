@@ -141,6 +141,11 @@ class _Timed(ABC):
         begin = check_integer("begin_step", self.begin_step, minimum=0)
         end = self.end_step
         if end is not None:
+            if end == -1:
+                raise InputError(
+                    "end_step must be a step, or None for the last one of the training. "
+                    "Received: end_step=-1. Give None where TFMOT has -1."
+                )
             end = check_integer("end_step", end, minimum=0)
             if end < begin:
                 raise InputError(

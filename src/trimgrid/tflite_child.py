@@ -13,6 +13,7 @@ import keyword
 import os
 import queue
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -82,6 +83,7 @@ def _import_frameworks() -> None:
 def _read(requests: IO[str], waiting: queue.SimpleQueue[dict[str, Any]]) -> None:
     for line in requests:
         waiting.put(json.loads(line))
+    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
     os._exit(0)  # the parent is gone or wants no more, and a conversion may be under way
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,9 @@ class ConverterProcess:
 
     def __init__(self) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        # A folder of its own for what TensorFlow leaves behind when it is killed. The child removes
+        # it too, if this process dies first.
+        self._folder = tempfile.mkdtemp(prefix="trimgrid-")
         self._log_read = 0
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "trimgrid.tflite_child"],
@@ -39,7 +43,7 @@ class ConverterProcess:
             stdout=subprocess.PIPE,
             stderr=self._log,
             encoding="utf-8",
-            env=_environment(),
+            env={**_environment(), "TMPDIR": self._folder},
         )
         self._ready = False
         self._ended = False
@@ -79,6 +83,7 @@ class ConverterProcess:
             self._process.stdin.close()
         self._process.stdout.close()
         self._log.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _exchange(self, request: Mapping[str, Any] | None, timeout: float) -> dict[str, Any]:
         assert self._process.stdin is not None

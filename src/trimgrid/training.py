@@ -27,7 +27,7 @@ class Training:
     `batch_size` count; the last batch of an epoch may be smaller. `seed` determines the order of
     the data and the random layers. `metrics`: names of Keras metrics for the history.
 
-    Raises `InputError` for epochs or a batch size below 1 and a negative seed.
+    Raises `InputError` for epochs or a batch size below 1, a negative seed, and unknown names.
 
     >>> Training(loss="mse", epochs=100, batch_size=80).steps(480)
     600
@@ -41,6 +41,15 @@ class Training:
     metrics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for kind, value in ((keras.losses, self.loss), (keras.optimizers, self.optimizer)):
+            if isinstance(value, str):
+                try:
+                    kind.get(value)
+                except ValueError as error:
+                    raise InputError(
+                        "A loss or optimizer given by name must be one of Keras'. "
+                        f"Received: {value!r}. Give a known name or the object."
+                    ) from error
         for name, minimum in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
             object.__setattr__(self, name, check_integer(name, getattr(self, name), minimum))
 
@@ -117,7 +126,8 @@ def count_examples(data: Arrays) -> int:
     arrays = keras.tree.flatten(data)
     rows = sorted({len(array) if np.ndim(array) else 0 for array in arrays})
     if len(rows) != 1 or rows[0] == 0:
-        shapes = ", ".join(str(tuple(np.shape(array))) for array in arrays)
+        shapes = ", ".join(str(tuple(np.shape(array))) for array in arrays[:6])
+        shapes += ", ... Give arrays, not lists of numbers" if len(arrays) > 6 else ""
         raise InputError(
             "Inputs and targets must have the same number of rows, and at least one. "
             f"Received: arrays of shape {shapes}."

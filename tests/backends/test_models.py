@@ -281,7 +281,7 @@ def test_code_in_a_file_is_never_run(tmp_path: Path, suffix: str) -> None:
     hostile = keras.Sequential([keras.Input((2,)), layers.Lambda(_touching(str(flag)))])
     flag.unlink(missing_ok=True)
     hostile.save(tmp_path / f"model{suffix}")
-    with pytest.raises(InputError, match="without code"):
+    with pytest.raises(InputError, match=r"Lambda layer|Could not locate function"):
         load_model(tmp_path / f"model{suffix}")
     assert not flag.exists()
 

@@ -13,7 +13,6 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
@@ -47,42 +46,55 @@ def run_example(
     """
     folder = Path("runs", name) if out is None else out
     check_writable(folder)
+    print(f"Example {name}: starting.", file=sys.stderr)  # the imports take seconds
     with TFLiteConverter() as converter:
         converter.start()  # its imports overlap those of this process
         from trimgrid.examples.experiments import experiment
-        from trimgrid.study import check_run, run_grid
+        from trimgrid.study import check_run
 
         task = experiment(name, epochs, seed, data, data_dir)
         grid = article_grid()
-        x_train, _ = task.split.train
-        steps = task.training.steps(len(x_train))
         check_run(task.model, grid, task.split.train, task.training, task.split.validation)
         folder.mkdir(parents=True, exist_ok=True)
-        _announce(name, grid, steps)
+        _announce(name, grid, task)
         task.model.summary()
         print()
         infos: list[AttemptInfo] = []
-        with _Progress(len(grid) + 1, task.training.epochs) as progress:
-            try:
-                for info in run_grid(
-                    task.model,
-                    grid,
-                    task.split.train,
-                    task.training,
-                    task.evaluate,
-                    converter,
-                    validation=task.split.validation,
-                    on_epoch=progress.on_epoch,
-                ):
-                    infos.append(info)
-                    progress.print_block(info)
-            finally:
-                if infos:
-                    _save(infos, folder, task)
-        print("*** Final recap ***")
-        print(recap_text(infos), end="")
-        print(f"\nSaved in {folder}: {', '.join(_files(task))}")
+        try:
+            _run(task, grid, converter, folder, infos)
+        except KeyboardInterrupt:
+            print(f"Interrupted: {len(infos)} of {len(grid) + 1} done.", file=sys.stderr)
+            raise
+        finally:
+            if infos:
+                _report(infos, folder, task)
         return infos
+
+
+def _run(
+    task: Experiment,
+    grid: list[AttemptConfig],
+    converter: TFLiteConverter,
+    folder: Path,
+    infos: list[AttemptInfo],
+) -> None:
+    """Run the grid; print, save and append each result as soon as it is there."""
+    from trimgrid.study import run_grid
+
+    with _Progress(len(grid) + 1, task.training.epochs) as progress:
+        for info in run_grid(
+            task.model,
+            grid,
+            task.split.train,
+            task.training,
+            task.evaluate,
+            converter,
+            validation=task.split.validation,
+            on_epoch=progress.on_epoch,
+        ):
+            infos.append(info)
+            write_results_json(infos, folder / "results.json")
+            progress.print_block(info)
 
 
 def check_writable(folder: Path) -> None:
@@ -111,9 +123,10 @@ where /dev/null is no folder. Name another one with --out.
         )
 
 
-def _announce(name: str, grid: list[AttemptConfig], steps: int) -> None:
+def _announce(name: str, grid: list[AttemptConfig], task: Experiment) -> None:
     import keras
 
+    steps = task.training.steps(len(task.split.train[0]))
     print(
         f"Example {name}: Keras {keras.__version__} on {keras.config.backend()}, the original and "
         f"{len(grid)} attempts, {steps} steps each, one after the other.",
@@ -121,20 +134,20 @@ def _announce(name: str, grid: list[AttemptConfig], steps: int) -> None:
     )
 
 
-def _save(infos: list[AttemptInfo], folder: Path, task: Experiment) -> None:
+def _report(infos: list[AttemptInfo], folder: Path, task: Experiment) -> None:
+    """Print and save the recap, then draw: a picture that fails costs nothing else."""
     from trimgrid.report.plots import save_curves, save_tradeoff
 
-    write_results_json(infos, folder / "results.json")
+    recap = recap_text(infos)
+    print(f"*** Final recap ***\n{recap}")
     with replacing(folder / "recap.txt") as unfinished:
-        unfinished.write_text(recap_text(infos), encoding="utf-8")
+        unfinished.write_text(recap, encoding="utf-8")
+    files = ["results.json", "recap.txt", "tradeoff.png"]
     if task.curve is not None:
         save_curves(infos, *task.curve, folder / "curves.png")
+        files.append("curves.png")
     save_tradeoff(infos, folder / "tradeoff.png", error_name=task.error_name)
-
-
-def _files(task: Experiment) -> list[str]:
-    curves = ["curves.png"] if task.curve is not None else []
-    return [*curves, "recap.txt", "results.json", "tradeoff.png"]
+    print(f"Saved in {folder}: {', '.join(files)}")
 
 
 class _Progress:
@@ -147,16 +160,16 @@ class _Progress:
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]}"),
-            TimeElapsedColumn(),
+            TextColumn("epochs, loss {task.fields[loss]},"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=console,
             transient=True,
             disable=not console.is_terminal,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task = self._bar.add_task("", total=trainings * epochs, loss="-")
+        self._task = self._bar.add_task("original (unpruned)", total=trainings * epochs, loss="-")
         self._done = 0
         self._current = ""
 

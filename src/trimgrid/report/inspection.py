@@ -44,7 +44,7 @@ def print_variables(variables: Sequence[Variable]) -> None:
         table.add_row(each.path, shape, *_counts(each.weights, count), pruned)
     table.add_section()
     table.add_row("total", "", *_counts(total, zeros), "")
-    Console().print(table)
+    _print(table)
 
 
 def _counts(weights: int, zeros: int) -> tuple[str, str, str]:
@@ -61,4 +61,10 @@ def print_sizes(sizes: Mapping[str, FileSize]) -> None:
     for kind, size in sizes.items():
         saved = 100 * (size.plain - size.zipped) / size.plain
         table.add_row(kind, f"{size.plain:,}", f"{size.zipped:,}", f"{saved:.2f} %")
-    Console().print(table)
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    console = Console()
+    # In a pipe nothing is cut or wrapped: one line of the table is one line for `grep`.
+    (console if console.is_terminal else Console(width=200)).print(table)
