@@ -234,7 +234,8 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
                 self.build(list(trainable_variables))
         pruned = self._pruned
         # Copies: TensorFlow's variables would be read only after the update.
-        before = [] if self._begun else [ops.copy(variable) for variable in pruned.variables]
+        start = self._needs_start(self._updates())
+        before = [ops.copy(variable) for variable in pruned.variables] if start else []
         self.inner_optimizer.apply(grads, trainable_variables)
         after = [ops.convert_to_tensor(variable) for variable in pruned.variables]
         weights, new_masks = self._prune(self.iterations, before, after, pruned.masks)

@@ -1,0 +1,1 @@
+"""Slow studies of speed and memory, for a person to run: `python -m benchmarks NAME`."""
