@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import math
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trimgrid.atomic import replacing
 from trimgrid.results import AttemptInfo, pareto_front, write_results_json
 
 ARTICLE = (4289, 4289, 0, 37272, 18155, 7232, 5781)
@@ -193,3 +195,10 @@ def test_pareto_front_is_that_of_all_comparisons(table: list[tuple[float, float]
     measured = [i for i, point in enumerate(table) if not any(map(math.isnan, point))]
     expected = sorted((i for i in measured if not beaten(i)), key=lambda i: table[i][0])
     assert pareto_front(table) == expected
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match=r"No space left .*recap"), replacing(tmp_path / "recap.txt"):
+        raise full
+    assert list(tmp_path.iterdir()) == []

@@ -47,7 +47,7 @@ def load_tf_flowers(data_dir: str | Path | None = None) -> Split:
     except InputError:
         raise
     except Exception as error:  # TFDS, its file systems and its downloader raise of all kinds
-        raise _unavailable(f"{type(error).__name__}: {first_line(error)}") from error
+        raise _unavailable(f"{type(error).__name__}: {first_line(error).strip('<>.')}") from error
     return Split(train, validation, test)
 
 
