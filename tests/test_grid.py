@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +49,88 @@ def test_an_attempt_is_frozen() -> None:
     attempt = AttemptConfig("half", HALF)
     with pytest.raises(dataclasses.FrozenInstanceError):
         attempt.name = "other"  # type: ignore[misc]
+
+
+class Optimizer:
+    """What floor 0 knows of a Keras optimizer."""
+
+    def get_config(self) -> dict[str, Any]:
+        return {"learning_rate": 0.5}
+
+
+def test_an_attempt_has_nothing_of_its_own_unless_given() -> None:
+    attempt = AttemptConfig("half", HALF)
+    assert (attempt.learning_rate, attempt.optimizer, attempt.seed) == (None, None, None)
+    with pytest.raises(TypeError):
+        AttemptConfig("half", HALF, 0.1)  # type: ignore[call-arg]
+
+
+def test_attempts_compare_and_hash_by_all_they_have() -> None:
+    plain = AttemptConfig("half", HALF)
+    own: list[dict[str, Any]] = [
+        {"learning_rate": 0.1},
+        {"seed": 3},
+        {"optimizer": "sgd"},
+        {"optimizer": {"class_name": "SGD", "config": {}}},
+    ]
+    for settings in own:
+        first, second = (AttemptConfig("half", HALF, **settings) for _ in range(2))
+        assert first == second != plain
+        assert hash(first) == hash(second)
+        assert len({first, second, plain}) == 2
+    optimizer = Optimizer()
+    assert AttemptConfig("a", HALF, optimizer=optimizer) != AttemptConfig(
+        "a", HALF, optimizer=Optimizer()
+    )
+    assert AttemptConfig("a", HALF, optimizer=optimizer) == AttemptConfig(
+        "a", HALF, optimizer=optimizer
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"learning_rate": 1e-3},
+        {"learning_rate": 1},
+        {"learning_rate": np.float32(0.1), "seed": np.int64(7)},
+        {"seed": 0},
+        {"optimizer": "sgd", "seed": 2**40},
+        {"optimizer": {"class_name": "SGD", "config": {}}},
+        {"optimizer": Optimizer()},
+    ],
+)
+def test_good_settings_of_an_attempt_pass(settings: dict[str, Any]) -> None:
+    check_grid([AttemptConfig("own", HALF, **settings)], 300)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learning_rate": 0}, r"finite number above 0\. Received: learning_rate=0\. "),
+        ({"learning_rate": -1e-3}, r"Received: learning_rate=-0\.001\. Give a number, or an"),
+        ({"learning_rate": math.nan}, r"Received: learning_rate=nan\."),
+        ({"learning_rate": math.inf}, r"Received: learning_rate=inf\."),
+        ({"learning_rate": 10**400}, r"Received: learning_rate=1000"),
+        ({"learning_rate": True}, r"Received: learning_rate=True\."),
+        ({"learning_rate": "0.1"}, r"Received: learning_rate='0\.1'\."),
+        ({"learning_rate": [0.1]}, r"Received: learning_rate=\[0\.1\]\."),
+        ({"seed": -1}, r"seed must be an integer of at least 0\. Received: seed=-1\."),
+        ({"seed": 1.0}, r"Received: seed=1\.0\."),
+        ({"seed": False}, r"Received: seed=False\."),
+        (
+            {"learning_rate": 0.1, "optimizer": "adam"},
+            r"not both\. Received: learning_rate=0\.1, optimizer='adam'\. "
+            r"Give the optimizer the learning rate\.",
+        ),
+        ({"optimizer": ""}, r"optimizer must be a Keras optimizer or its name\. .*=''\."),
+        ({"optimizer": 0.1}, r"Received: optimizer=0\.1\. Give \"adam\" or keras\."),
+        ({"optimizer": Optimizer}, r"Received: optimizer=<class "),
+    ],
+)
+def test_bad_settings_of_an_attempt_are_refused(settings: dict[str, Any], message: str) -> None:
+    grid = [AttemptConfig("good", HALF), AttemptConfig("own", HALF, **settings)]
+    with pytest.raises(InputError, match=f"^own: .*{message}"):
+        check_grid(grid, 300)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trimgrid.grid import article_grid
 from trimgrid.report.table import print_attempt_infos, recap_text
 from trimgrid.results import AttemptInfo
 
@@ -20,8 +21,10 @@ def info(
     zipped: int | None = 18155,
     error: float = 1.379e-4,
     status: str = "ok",
+    errors: tuple[float, ...] = (),
 ) -> AttemptInfo:
-    return AttemptInfo(name, 100, 50, 50, h5, zipped, None, None, None, error, status=status)
+    sizes = (100, 50, 50, h5, zipped, None, None)
+    return AttemptInfo(name, *sizes, None, error, status=status, errors=errors)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +64,40 @@ def test_what_is_explained_fits_the_terminal() -> None:
     lines = recap_text([info(status="why " * 100)]).splitlines()
     assert max(map(len, lines)) <= 80
     assert " ".join(lines[3:]).count("why") == 100
+
+
+def test_repeats_have_a_column_with_the_range() -> None:
+    infos = [
+        info("original (unpruned)", errors=(1.379e-4, 1.2e-4, 2e-4)),
+        info("one was enough"),
+        info("all failed", None, None, math.nan, "training failed: x", (math.nan,)),
+        info("below zero", error=-0.01, errors=(-0.015, -0.01, math.inf)),
+    ]
+    assert recap_text(infos).splitlines()[:5] == [
+        "Attempt name              Size h5 (Comp. %)   Error (median)     Range of repeats",
+        "original (unpruned)         18155 ( 51.04%)     1.379000e-04   1.2e-04 to 2.0e-04",
+        "one was enough              18155 ( 51.04%)     1.379000e-04                    -",
+        "all failed                      -         -           failed                    -",
+        "below zero                  18155 ( 51.04%)    -1.000000e-02 -1.5e-02 to -1.0e-02",
+    ]
+
+
+def test_repeats_of_the_articles_grid_fit_the_terminal() -> None:
+    names = ["original (unpruned)", *(attempt.name for attempt in article_grid())]
+    infos = [info(name, errors=(1e-4, 2e-3)) for name in names]
+    assert {len(line) for line in recap_text(infos).splitlines()} == {80}
+
+
+def test_many_notes_are_cut_short() -> None:
+    infos = [info(f"attempt {k}", status=f"failed at step {k}") for k in range(1000)]
+    lines = recap_text(infos).splitlines()
+    assert lines[1001:1003] == ["", "attempt 0: failed at step 0"]
+    assert lines[-3:] == [
+        "attempt 19: failed at step 19",
+        "",
+        "980 more have a status that is not ok.",
+    ]
+    assert len(lines) == 1 + 1000 + 2 * 20 + 2
 
 
 @given(st.lists(st.text("abc/ 019", min_size=1, max_size=60), max_size=12))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimgrid.atomic import replacing
-from trimgrid.results import AttemptInfo, pareto_front, write_results_json
+from trimgrid.errors import InputError
+from trimgrid.results import AttemptInfo, pareto_front, summarize, write_results_json
 
 ARTICLE = (4289, 4289, 0, 37272, 18155, 7232, 5781)
 KEYS = [
@@ -28,6 +30,7 @@ KEYS = [
     "tflite_size",
     "zipped_tflite_size",
     "error",
+    "errors",
     "status",
 ]
 
@@ -102,7 +105,7 @@ def test_print_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
 def test_to_dict_has_the_documented_keys() -> None:
     original = info(keras_size=30000, zipped_keras_size=20000).to_dict()
     sizes = [37272, 18155, 30000, 20000, 7232, 5781]
-    expected = ["original", 4289, 4289, 0, *sizes, 1.379e-4, "ok"]
+    expected = ["original", 4289, 4289, 0, *sizes, 1.379e-4, [], "ok"]
     assert list(original.items()) == list(zip(KEYS, expected, strict=True))
 
 
@@ -119,9 +122,87 @@ def test_an_error_that_is_no_number_becomes_none(error: float) -> None:
     assert info(error=error).to_dict()["error"] is None
 
 
+def test_repeats_have_a_range_and_a_number() -> None:
+    repeated = info(error=0.02, errors=(0.03, 0.01, math.nan, 0.02, math.inf))
+    assert repeated.error_range == (0.01, 0.03)
+    assert repeated.repeats == 5
+
+
+@pytest.mark.parametrize(("errors", "repeats"), [((), 1), ((math.nan, math.inf), 2)])
+def test_without_finite_errors_there_is_no_range(errors: tuple[float, ...], repeats: int) -> None:
+    single = info(errors=errors)
+    assert single.error_range is None
+    assert single.repeats == repeats
+
+
+def test_print_tells_the_range_of_repeats(capsys: pytest.CaptureFixture[str]) -> None:
+    errors = (0.02, 0.0149, np.float32(0.031), math.nan, math.inf)
+    info(error=0.02, errors=errors, status="2 of 5 repeats failed: no number").print()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == [
+        "  Error (loss) value: 2.000000E-02 (median of 3, 1.5E-02 to 3.1E-02)",
+        "  Status: 2 of 5 repeats failed: no number",
+    ]
+
+
+def test_errors_of_repeats_become_plain_numbers_or_none() -> None:
+    errors = (0.5, np.float32(0.25), math.nan, -math.inf)
+    result = info(errors=errors).to_dict()["errors"]
+    assert result == [0.5, 0.25, None, None]
+    assert [type(error) for error in result[:2]] == [float, float]
+    json.dumps(result, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("errors", "median", "index"),
+    [
+        ([0.3], 0.3, 0),
+        ([0.3, 0.1, 0.2], 0.2, 2),
+        ([0.4, 0.1], 0.25, 1),
+        ([0.1, 0.4], 0.25, 0),
+        ([0.9, 0.1, 0.4, 0.2], 0.3, 3),
+        ([0.2, 0.2, 0.2], 0.2, 0),
+        ([0.5, 0.2, 0.1, 0.2], 0.2, 1),
+        ([math.nan, 0.3, math.inf, 0.1, 0.2], 0.2, 4),
+        ([-0.5, -math.inf, 0.5], 0.0, 0),
+        ([0, 1, 5], 1.0, 1),
+    ],
+)
+def test_summarize(errors: list[float], median: float, index: int) -> None:
+    found = summarize(errors)
+    assert found[0] == pytest.approx(median)
+    assert found[1] == index
+
+
+@pytest.mark.parametrize("errors", [[math.nan], [math.inf, math.nan], (-math.inf,)])
+def test_summarize_without_a_finite_error(errors: Sequence[float]) -> None:
+    median, index = summarize(errors)
+    assert math.isnan(median)
+    assert index == 0
+
+
+def test_summarize_refuses_nothing() -> None:
+    with pytest.raises(InputError, match=r"Received: errors=\[\]"):
+        summarize([])
+
+
+@given(st.lists(st.floats(-1e6, 1e6) | st.sampled_from([math.nan, math.inf, 0.5]), min_size=1))
+def test_summarize_is_the_median_and_a_nearest_error(errors: list[float]) -> None:
+    finite = [error for error in errors if math.isfinite(error)]
+    median, index = summarize(errors)
+    if finite:
+        assert median == statistics.median(finite)
+        assert errors.index(errors[index]) == index
+        chosen = errors[index]
+        # The lower middle one: no more than half are below, no more than half above.
+        assert sum(error < chosen for error in finite) < len(finite) / 2
+        assert sum(error > chosen for error in finite) <= len(finite) / 2
+
+
 def test_two_infos_compare_by_their_measurements() -> None:
     assert info() == info()
     assert info() != info(error=0.5)
+    assert info() != info(errors=(1.379e-4,))
     assert "y_pred" not in repr(info())
 
 

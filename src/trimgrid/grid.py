@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
+from numbers import Real
+from typing import Any
 
 from trimgrid.errors import InputError
-from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
+from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule, check_integer
 
 
 @dataclass(frozen=True)
 class AttemptConfig:
     """One element of the grid: its name in every table and plot, and its pruning schedule.
 
+    What an attempt has of its own may be given as well; `None` takes it from the training:
+    `learning_rate` is a number above 0 in place of the one of the training's optimizer, which must
+    then not follow a learning-rate schedule; `optimizer` is a Keras optimizer or its name;
+    `seed` is an integer of at least 0 for the order of the data and the random layers.
+
+    Nothing is checked here: see `check_grid`. Optimizers are equal only if they are the same
+    object or have the same name.
+
     >>> AttemptConfig("half", ConstantSparsity(0.5)).name
     'half'
+    >>> AttemptConfig("slow", ConstantSparsity(0.5), learning_rate=1e-4).learning_rate
+    0.0001
     """
 
     name: str
     pruning_schedule: Schedule
+    _: KW_ONLY
+    learning_rate: float | None = None
+    optimizer: Any = field(default=None, hash=False)  # the config of one is a dict
+    seed: int | None = None
 
 
 def article_grid(end_step: int | None = None) -> list[AttemptConfig]:
@@ -53,7 +70,8 @@ def check_grid(grid: Sequence[AttemptConfig], steps: int) -> None:
     """Check before any training that every attempt of the grid can run for ``steps`` batches.
 
     Raises `InputError` for an empty grid, a name that is blank or used twice, a schedule without a
-    ``plan``, and a schedule that refuses its plan; the message then starts with the attempt's name.
+    ``plan``, a schedule that refuses its plan, and for a learning rate, an optimizer or a seed that
+    an attempt can't have; from the schedule on the message starts with the attempt's name.
 
     >>> check_grid(article_grid(), steps=600)
     >>> check_grid([], steps=600)
@@ -88,5 +106,40 @@ Add an AttemptConfig, or take article_grid().
             )
         try:
             attempt.pruning_schedule.plan(steps)
+            _check_own_settings(attempt)
         except InputError as error:
             raise InputError(f"{attempt.name}: {error}") from error
+
+
+def _check_own_settings(attempt: AttemptConfig) -> None:
+    rate, optimizer = attempt.learning_rate, attempt.optimizer
+    if rate is not None and optimizer is not None:
+        raise InputError(
+            "An attempt has a learning rate or an optimizer of its own, not both. "
+            f"Received: learning_rate={rate!r}, optimizer={optimizer!r}. "
+            "Give the optimizer the learning rate."
+        )
+    if rate is not None and not _is_positive(rate):
+        raise InputError(
+            "learning_rate must be a finite number above 0. "
+            f"Received: learning_rate={rate!r}. Give a number, or an optimizer that has a schedule."
+        )
+    # Floor 0 knows no Keras: what is told apart here is told by its shape.
+    named = isinstance(optimizer, str | dict) and bool(optimizer)
+    made = hasattr(optimizer, "get_config") and not isinstance(optimizer, type)
+    if optimizer is not None and not named and not made:
+        raise InputError(
+            "optimizer must be a Keras optimizer or its name. "
+            f'Received: optimizer={optimizer!r}. Give "adam" or keras.optimizers.Adam(0.01).'
+        )
+    if attempt.seed is not None:
+        check_integer("seed", attempt.seed, minimum=0)
+
+
+def _is_positive(number: object) -> bool:
+    if isinstance(number, bool) or not isinstance(number, Real):
+        return False
+    try:
+        return 0 < float(number) < math.inf
+    except OverflowError:  # a whole number that no float holds
+        return False

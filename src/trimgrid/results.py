@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimgrid.atomic import replacing
+from trimgrid.errors import InputError
 
 
 @dataclass
@@ -25,6 +27,10 @@ class AttemptInfo:
     optimizer's state, ``lt`` is the TensorFlow Lite model. ``y_pred`` holds the predictions on the
     test data (any shape, or ``None``), ``error_value`` their error, NaN where there is none.
     ``status`` is "ok", or a sentence that says what failed and why.
+
+    Where the training was repeated with several seeds, ``errors`` holds the error of each repeat
+    that was evaluated, in the order of the seeds, and ``error_value`` is their median. Weights,
+    sizes and predictions are those of one of the repeats: see `summarize`.
 
     >>> info = AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02)
     >>> info.zero_weights, info.compressionh5_factor, info.compressionlt_factor
@@ -45,6 +51,7 @@ class AttemptInfo:
     keras_size: int | None = None
     zipped_keras_size: int | None = None
     status: str = "ok"
+    errors: tuple[float, ...] = ()
 
     @property
     def compressionh5_factor(self) -> float:
@@ -93,8 +100,19 @@ class AttemptInfo:
 
     @property
     def error(self) -> float:
-        """The error on the test data; NaN where there is none."""
+        """The error on the test data, of repeats the median; NaN where there is none."""
         return self.error_value
+
+    @property
+    def error_range(self) -> tuple[float, float] | None:
+        """The least and the greatest finite error of the repeats; `None` without repeats."""
+        finite = self._finite_errors()
+        return (min(finite), max(finite)) if finite else None
+
+    @property
+    def repeats(self) -> int:
+        """The number of trainings whose errors are known; 1 where there was a single training."""
+        return len(self.errors) or 1
 
     def print(self) -> None:
         """Print the block of this model as the article prints it, to standard output.
@@ -111,6 +129,9 @@ class AttemptInfo:
           Error (loss) value: 2.000000E-02
         """
         error = "not measured" if math.isnan(self.error) else f"{self.error:E}"
+        if self.error_range is not None:
+            low, high = self.error_range
+            error += f" (median of {len(self._finite_errors())}, {low:.1E} to {high:.1E})"
         print(f"Model: {self.name}")
         print(f"  Total number of weights: {self.total_weights}")
         print(f"  Total number of non-zero weights: {self.nonzero_weights}")
@@ -121,10 +142,13 @@ class AttemptInfo:
         if self.status != "ok":
             print(f"  Status: {self.status}")
 
+    def _finite_errors(self) -> list[float]:
+        return [float(error) for error in self.errors if math.isfinite(error)]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the measurements, without the predictions, as types that JSON has.
 
-        An error that is NaN or infinite becomes ``None``.
+        An error that is NaN or infinite becomes ``None``. "errors" is empty without repeats.
 
         >>> info = AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, float("nan"))
         >>> [info.to_dict()[key] for key in ("zero_weights", "h5_size", "tflite_size", "error")]
@@ -144,8 +168,13 @@ class AttemptInfo:
                 "zipped_tflite_size",
             )
         }
-        error = float(self.error) if math.isfinite(self.error) else None
-        return {"name": self.name, **counts, "error": error, "status": self.status}
+        return {
+            "name": self.name,
+            **counts,
+            "error": _finite_or_none(self.error),
+            "errors": [_finite_or_none(error) for error in self.errors],
+            "status": self.status,
+        }
 
 
 def write_results_json(infos: Sequence[AttemptInfo], path: Path) -> None:
@@ -167,6 +196,33 @@ def write_results_json(infos: Sequence[AttemptInfo], path: Path) -> None:
         unfinished.write_text(text + "\n", encoding="utf-8")
 
 
+def summarize(errors: Sequence[float]) -> tuple[float, int]:
+    """Return the median of the finite errors of an attempt's repeats, and the index of one repeat.
+
+    Sizes, counts and predictions must belong to one real model: that of the repeat whose error is
+    nearest to the median. For an even number of finite errors the median lies in the middle of two;
+    the repeat is then the one with the lower of them. Of equal errors the first counts. If no error
+    is finite, the median is NaN and the first repeat stands for the attempt.
+
+    Raises `InputError` for no errors.
+
+    >>> summarize([0.4, 0.1, float("nan"), 0.2])
+    (0.2, 3)
+    >>> summarize([0.4, 0.1])
+    (0.25, 1)
+    """
+    if not errors:
+        raise InputError(
+            "There must be an error to summarize. Received: errors=[]. Give one or more."
+        )
+    ranked = sorted((float(error), i) for i, error in enumerate(errors) if math.isfinite(error))
+    if not ranked:
+        return math.nan, 0
+    middle = ranked[(len(ranked) - 1) // 2][0]
+    index = next(i for error, i in ranked if error == middle)
+    return statistics.median(error for error, _ in ranked), index
+
+
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     """Return the indices of the points that no other point beats, by rising first coordinate.
 
@@ -186,6 +242,10 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 def _compression(plain: int | None, zipped: int | None) -> float:
     return 0.0 if not plain or zipped is None else 100 * (plain - zipped) / plain
+
+
+def _finite_or_none(number: float) -> float | None:
+    return float(number) if math.isfinite(number) else None
 
 
 def _print_sizes(kind: str, plain: int | None, zipped: int | None) -> None:

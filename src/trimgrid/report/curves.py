@@ -7,18 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from trimgrid.errors import InputError
+from trimgrid.report.curve_data import Curves, Panel, curves_data
 from trimgrid.report.figures import GREEN, GREY, RED, new_figure, save_png
+from trimgrid.report.frame import Frame, draw_line, draw_strokes, text_size, write
+from trimgrid.report.ticks import round_numbers
 from trimgrid.results import AttemptInfo
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _PANELS_A_ROW = 6
-_TITLE_LETTERS = 30
+# Inches: a panel with what is above it and the gap right of it, and the picture's edges.
+_PANEL_WIDTH, _PANEL_HEIGHT = 2.55, 2.15
+_ABOVE, _GAP = 0.45, 0.12
+_TOP, _BOTTOM, _RIGHT = 0.52, 0.2, 0.05
+_TICK = 0.05
+_TICK_SIZE = 8  # of letters, in points
 _TRUTH: dict[str, Any] = {"color": GREEN, "linewidth": 4.5, "solid_capstyle": "round"}
 _PREDICTION: dict[str, Any] = {"color": RED, "linewidth": 1.3}
 
@@ -32,112 +38,119 @@ def save_curves(
     rising x. The title of a panel tells the name, the error, and the zipped sizes in kB (1,000
     bytes). All panels share their axes; a prediction that leaves the data's range far behind is cut
     off at the edge, an attempt without any finite prediction is an empty panel that says "failed".
+    Of more than 60 attempts 60 are drawn: see `curves_data`.
 
     The file appears whole or not at all, with the same bytes for the same input. Raises
     `InputError` for no attempts and for numbers of points that differ, `OSError` where the folder
     can't be written.
     """
-    from matplotlib.lines import Line2D
-
-    points, truth = np.ravel(np.asarray(x)), np.ravel(np.asarray(y_true))
-    _check_curves(infos, points, truth)
-    order = np.argsort(points, kind="stable")
-    points, truth = points[order], truth[order]
-    predictions = [
-        None if info.y_pred is None else np.ravel(info.y_pred).astype(float)[order]
-        for info in infos
-    ]
-    columns = min(_PANELS_A_ROW, len(infos))
-    rows = math.ceil(len(infos) / columns)
-    figure = new_figure(2.55 * max(columns, 2) + 0.4, 2.15 * rows + 0.75)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    bottom, top = _value_range(truth, predictions)
-    panels[0, 0].set_ylim(bottom, top)
-    for panel, info, prediction in zip(panels.flat, infos, predictions, strict=False):
-        _draw_panel(panel, info, points, truth, prediction)
-    for panel in panels.flat[len(infos) :]:
-        panel.set_visible(False)
-    for panel in panels.flat[max(len(infos) - columns, 0) : len(infos)]:
-        panel.tick_params(labelbottom=True)
-    figure.legend(
-        handles=[
-            Line2D([], [], label="test data", **_TRUTH),
-            Line2D([], [], label="prediction", **_PREDICTION),
-        ],
-        title="Under each name: error, zipped .tflite size, zipped .h5 size",
-        loc="outside upper center",
-        ncols=2,
-        frameon=False,
-        fontsize=10,
-        title_fontsize=9,
-    )
+    curves = curves_data(infos, x, y_true)
+    columns = min(_PANELS_A_ROW, len(curves.panels))
+    rows = math.ceil(len(curves.panels) / columns)
+    figure = new_figure(_PANEL_WIDTH * max(columns, 2) + 0.4, _PANEL_HEIGHT * rows + _TOP + _BOTTOM)
+    y_ticks = round_numbers(*curves.y_range, 7)
+    frames = _frames(figure, curves, columns, max(_widths(figure, y_ticks), default=0.0))
+    x_ticks = _x_ticks(figure, frames[0])
+    for index, (frame, panel) in enumerate(zip(frames, curves.panels, strict=True)):
+        _draw_panel(figure, frame, panel, curves)
+        if index + columns >= len(frames):  # the lowest of its column
+            _write_x(figure, frame, x_ticks)
+        if index % columns == 0:
+            _write_y(figure, frame, y_ticks)
+    _draw_frames(figure, frames, list(x_ticks), list(y_ticks))
+    _draw_legend(figure, curves.note)
     save_png(figure, Path(path))
 
 
-def _check_curves(infos: Sequence[AttemptInfo], points: NDArray[Any], truth: NDArray[Any]) -> None:
-    if not infos or points.size == 0:
-        raise InputError(
-            "There must be an attempt and a test point to draw. "
-            f"Received: {len(infos)} attempts, {points.size} points. Give one or more of both."
+def _frames(figure: Figure, curves: Curves, columns: int, labels_width: float) -> list[Frame]:
+    """Return the panels' places, row by row from the upper left."""
+    inch = figure.dpi
+    edge = labels_width + 2.5 * _TICK * inch
+    step = (figure.bbox.width - edge - _RIGHT * inch + _GAP * inch) / columns
+    frames = []
+    for index in range(len(curves.panels)):
+        row, column = divmod(index, columns)
+        left = edge + column * step
+        top = figure.bbox.height - (_TOP + _ABOVE + row * _PANEL_HEIGHT) * inch
+        bottom = top - (_PANEL_HEIGHT - _ABOVE - _TICK) * inch
+        # A line of a pixel's width is blurred where it does not lie in the middle of pixels.
+        left, bottom, right, top = (
+            math.floor(each) + 0.5 for each in (left, bottom, left + step - _GAP * inch, top)
         )
-    lengths = {"y_true": truth.size}
-    lengths |= {info.name: np.size(info.y_pred) for info in infos if info.y_pred is not None}
-    for name, length in lengths.items():
-        if length != points.size:
-            raise InputError(
-                "There must be one value for each test point. "
-                f"Received: {points.size} points, {length} values of {name}. Give as many."
-            )
+        frames.append(Frame(left, bottom, right, top, curves.x_range, curves.y_range))
+    return frames
 
 
-def _value_range(
-    truth: NDArray[Any], predictions: Sequence[NDArray[np.float64] | None]
-) -> tuple[float, float]:
-    """Return the lower and upper end of the axis: all values, if not far off the data."""
-    known = truth[np.isfinite(truth)]
-    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-    reach = 0.6 * (high - low) or 1.0
-    values = [
-        prediction[np.isfinite(prediction)] for prediction in predictions if prediction is not None
-    ]
-    everything = np.concatenate([[low, high], *values])
-    low, high = max(everything.min(), low - reach), min(everything.max(), high + reach)
-    margin = 0.05 * (high - low) or 0.5
-    return low - margin, high + margin
-
-
-def _draw_panel(
-    panel: Axes,
-    info: AttemptInfo,
-    points: NDArray[Any],
-    truth: NDArray[Any],
-    prediction: NDArray[np.float64] | None,
-) -> None:
-    panel.tick_params(labelsize=8, color=GREY)
-    panel.spines[:].set_color(GREY)
-    name = info.name
-    if len(name) > _TITLE_LETTERS:
-        name = name[: _TITLE_LETTERS - 1] + "…"
-    panel.set_title(name, fontsize=9.5, fontweight="bold", pad=17)
-    panel.text(
-        0.5, 1.03, _figures(info), ha="center", va="bottom", fontsize=8, transform=panel.transAxes
+def _draw_panel(figure: Figure, frame: Frame, panel: Panel, curves: Curves) -> None:
+    middle, point = (frame.left + frame.right) / 2, figure.dpi / 72
+    write(
+        figure,
+        middle,
+        frame.top + 17 * point,
+        panel.title,
+        9.5,
+        "center",
+        "baseline",
+        weight="bold",
     )
-    if prediction is None or not np.isfinite(prediction).any():
-        panel.text(
-            0.5, 0.5, "failed", ha="center", va="center", color=RED, transform=panel.transAxes
-        )
+    write(figure, middle, frame.top + 4 * point, panel.figures, 8, "center", "baseline")
+    if panel.prediction is None:
+        height = (frame.bottom + frame.top) / 2
+        write(figure, middle, height, "failed", 10, "center", "center", color=RED)
         return
-    panel.plot(points, truth, **_TRUTH)
-    finite = np.where(np.isfinite(prediction), prediction, np.nan)
-    panel.plot(points, finite, **_PREDICTION)
+    x = frame.across(curves.x)
+    draw_line(figure, x, frame.up(curves.truth), frame, **_TRUTH)
+    draw_line(figure, x, frame.up(panel.prediction), frame, **_PREDICTION)
 
 
-def _figures(info: AttemptInfo) -> str:
-    tflite, h5 = (
-        "-" if size is None else f"{size / 1000:.1f}"
-        for size in (info.zipped_tflite_size, info.zipped_h5_size)
-    )
-    if math.isnan(info.error) and tflite == h5 == "-":
-        return "not measured"
-    error = "-" if math.isnan(info.error) else f"{info.error:.2e}"
-    return f"{error} · tflite {tflite} · h5 {h5} kB"
+def _draw_frames(
+    figure: Figure, frames: Sequence[Frame], x_ticks: list[float], y_ticks: list[float]
+) -> None:
+    lines = []
+    length = _TICK * figure.dpi
+    for frame in frames:
+        left, bottom, right, top = frame.left, frame.bottom, frame.right, frame.top
+        lines.append([(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)])
+        lines += [[(x, bottom), (x, bottom - length)] for x in frame.across(x_ticks)]
+        lines += [[(left, y), (left - length, y)] for y in frame.up(y_ticks)]
+    draw_strokes(figure, lines, colors=GREY, linewidths=0.8, zorder=2.5)
+
+
+def _widths(figure: Figure, ticks: dict[float, str]) -> list[float]:
+    return [text_size(figure, label, _TICK_SIZE)[0] for label in ticks.values()]
+
+
+def _x_ticks(figure: Figure, frame: Frame) -> dict[float, str]:
+    """Return round numbers for the lower edge, as many as there is room for."""
+    for at_most in (5, 4, 3, 2):
+        ticks = round_numbers(*frame.x_range, at_most)
+        if 1.5 * sum(_widths(figure, ticks)) < frame.right - frame.left:
+            break
+    return ticks
+
+
+def _write_x(figure: Figure, frame: Frame, ticks: dict[float, str]) -> None:
+    height, widths = frame.bottom - 2 * _TICK * figure.dpi, _widths(figure, ticks)
+    places, over = frame.across(list(ticks)), _GAP / 3 * figure.dpi
+    for place, label, width in zip(places, ticks.values(), widths, strict=True):
+        # Not under the next panel or over the picture's edge.
+        leftmost, rightmost = frame.left - over + width / 2, frame.right + over - width / 2
+        middle = min(max(place, leftmost), rightmost)
+        write(figure, middle, height, label, _TICK_SIZE, "center", "top")
+
+
+def _write_y(figure: Figure, frame: Frame, ticks: dict[float, str]) -> None:
+    place = frame.left - 2 * _TICK * figure.dpi
+    for height, label in zip(frame.up(list(ticks)), ticks.values(), strict=True):
+        write(figure, place, height, label, _TICK_SIZE, "right", "center_baseline")
+
+
+def _draw_legend(figure: Figure, note: str) -> None:
+    """Write the note and, under it, what the lines are, in the middle of the upper edge."""
+    inch, middle = figure.dpi, figure.bbox.width / 2
+    write(figure, middle, figure.bbox.height - 0.2 * inch, note, 9, "center", "baseline")
+    height = figure.bbox.height - 0.42 * inch
+    for label, style, offset in (("test data", _TRUTH, -1.15), ("prediction", _PREDICTION, 0.15)):
+        left = middle + offset * inch
+        draw_line(figure, [left, left + 0.28 * inch], [height, height], **style)
+        write(figure, left + 0.4 * inch, height, label, 10, "left", "center_baseline")

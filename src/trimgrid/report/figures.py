@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 # A pale green and a dark red, so that lightness tells them apart where colour does not.
 GREEN, RED = "#5fc873", "#b3001b"
 BLUE, ORANGE, GREY, INK = "#1f5fa8", "#f5a300", "#8a8f98", "#222222"
+PALE = "#e6e6e6"
 _DPI = 110
+# Three quarters of the time of zlib's usual level 6, and files 1 % larger.
+_COMPRESSION = 3
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -25,7 +28,7 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure((width, height), dpi=_DPI, layout="constrained", facecolor="white")
+    figure = Figure((width, height), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
@@ -42,5 +45,9 @@ def save_png(figure: Figure, path: Path) -> None:
     b'PNG'
     """
     with replacing(path) as unfinished:
-        # The version of matplotlib in the file would change its bytes.
-        figure.savefig(unfinished, format="png", metadata={"Software": None})
+        figure.savefig(
+            unfinished,
+            format="png",
+            metadata={"Software": None},  # the version of matplotlib would change the bytes
+            pil_kwargs={"compress_level": _COMPRESSION},
+        )

@@ -10,13 +10,19 @@ from trimgrid.results import AttemptInfo
 
 _NAME_WIDTH = 20
 _LINE_WIDTH = 80
+_RANGE_WIDTH = 19  # what the other columns leave of the line
+_NOTES = 20
 
 
 def recap_text(attempt_infos: Sequence[AttemptInfo]) -> str:
     """Return the recap: name, bytes of the zipped .h5, percent that zipping took off it, error.
 
     What was not measured is "-", the error of a failed attempt is "failed". Below the table stands
-    what went wrong, for each attempt whose status is not "ok". The text ends with a newline.
+    what went wrong, for the first 20 attempts whose status is not "ok", and how many more there
+    are. The text ends with a newline.
+
+    Where an attempt was repeated, the error is the median, and one more column tells the least and
+    the greatest error of the repeats.
 
     >>> half = AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02)
     >>> print(recap_text([half]), end="")
@@ -25,14 +31,24 @@ def recap_text(attempt_infos: Sequence[AttemptInfo]) -> str:
     """
     infos = list(attempt_infos)
     width = max([_NAME_WIDTH, *(len(info.name) for info in infos)])
-    rows = [("Attempt name", "Size h5", "(Comp. %)", "Error (loss)"), *map(_row, infos)]
+    repeated = any(info.error_range is not None for info in infos)
+    titles = ("Attempt name", "Size h5", "(Comp. %)", "Error (loss)")
+    if repeated:
+        titles = (*titles[:3], "Error (median)")
     lines = [
-        f"{name:<{width}} {size:>12} {comp:>9} {error:>16}" for name, size, comp, error in rows
+        f"{name:<{width}} {size:>12} {comp:>9} {error:>16}"
+        for name, size, comp, error in (titles, *map(_row, infos))
     ]
-    for info in infos:
-        if info.status != "ok":
-            note = f"{info.name}: {info.status}"
-            lines += ["", *textwrap.wrap(note, _LINE_WIDTH, subsequent_indent="  ")]
+    if repeated:
+        column = ["Range of repeats", *map(_range, infos)]
+        width = max(_RANGE_WIDTH, *map(len, column))
+        lines = [f"{line} {text:>{width}}" for line, text in zip(lines, column, strict=True)]
+    wrong = [info for info in infos if info.status != "ok"]
+    for info in wrong[:_NOTES]:
+        note = f"{info.name}: {info.status}"
+        lines += ["", *textwrap.wrap(note, _LINE_WIDTH, subsequent_indent="  ")]
+    if len(wrong) > _NOTES:
+        lines += ["", f"{len(wrong) - _NOTES} more have a status that is not ok."]
     return "\n".join(lines) + "\n"
 
 
@@ -54,3 +70,10 @@ def _row(info: AttemptInfo) -> tuple[str, str, str, str]:
     else:
         error = "-" if info.status == "ok" else "failed"
     return info.name, size, compression, error
+
+
+def _range(info: AttemptInfo) -> str:
+    if info.error_range is None:
+        return "-"
+    low, high = info.error_range
+    return f"{low:.1e} to {high:.1e}"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimgrid.errors import InputError
+from trimgrid.report.axes import draw_axes
 from trimgrid.report.figures import BLUE, GREY, INK, ORANGE, RED, new_figure, save_png
-from trimgrid.report.labels import Box, place_labels
-from trimgrid.results import AttemptInfo, pareto_front
+from trimgrid.report.frame import Frame, draw_line, draw_strokes, text_size, write
+from trimgrid.report.labels import Box, place_labels, place_where_room
+from trimgrid.report.tradeoff_data import Kind, Point, Tradeoff, tradeoff_data
+from trimgrid.results import AttemptInfo
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _SIZES = {
@@ -22,12 +25,15 @@ _SIZES = {
     for kind in ("tflite", "h5", "keras")
     for zipped in ("zipped_", "")
 }
-_ORIGINAL, _FRONT, _BEATEN = "original", "on the Pareto front", "beaten by another"
-_MARKERS: dict[str, dict[str, Any]] = {
-    _ORIGINAL: {"zorder": 5, "marker": "*", "s": 260, "facecolor": ORANGE, "edgecolor": INK},
-    _FRONT: {"zorder": 4, "marker": "o", "s": 70, "facecolor": BLUE, "edgecolor": "white"},
-    _BEATEN: {"zorder": 3, "marker": "X", "s": 60, "facecolor": GREY, "edgecolor": "white"},
+_MARKERS: dict[Kind, dict[str, Any]] = {
+    "original": {"zorder": 5, "marker": "*", "size": 16, "face": ORANGE, "edge": INK},
+    "on the Pareto front": {"zorder": 4, "marker": "o", "size": 8.4, "face": BLUE, "edge": "white"},
+    "beaten by another": {"zorder": 3, "marker": "X", "size": 7.7, "face": GREY, "edge": "white"},
 }
+_WIDTH, _HEIGHT = 9.0, 6.2  # inches
+_LEFT, _BOTTOM, _RIGHT, _TOP = 0.05, 0.08, _WIDTH - 0.15, _HEIGHT - 0.38
+_NOTE_LINE, _NOTE_LETTERS = 0.17, 120
+_NAME_SIZE, _NOTE_SIZE, _LEGEND_SIZE = 9.5, 9, 10  # of letters, in points
 _LEADER_FROM = 10.0  # pixels between a marker and its name from which on a line joins them
 
 
@@ -41,7 +47,9 @@ def save_tradeoff(
 
     The first of the attempts is the original and is drawn as a star. A step line joins the Pareto
     front: the attempts that no other beats in both size and error. The error's axis is logarithmic,
-    or linear if an error is 0. Attempts without a finite error or the size are named below.
+    or linear if an error is 0 or less. Where attempts were repeated, points are at the medians of
+    the errors and bars show their ranges. Attempts without a finite error or the size are named
+    below. Of more than 30 points only the original and the front are named, where there is room.
 
     `size` is a size of `AttemptInfo`: "zipped_tflite_size", "tflite_size", and the same for h5
     and keras. `error_name` says on the axis what the error is.
@@ -56,104 +64,143 @@ def save_tradeoff(
         )
     if not infos:
         raise InputError("There must be an attempt to draw. Received: no attempts. Give one.")
-    shown = [
-        info for info in infos if getattr(info, size) is not None and math.isfinite(info.error)
-    ]
-    figure = new_figure(9.0, 6.2)
-    axes = figure.subplots()
-    axes.set_xlabel(_SIZES[size], fontsize=11)
-    axes.set_ylabel(f"{error_name} on the test data", fontsize=11)
-    axes.grid(True, which="major", color="#e6e6e6", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    if shown:
-        _draw_points(figure, axes, shown, size, original=infos[0])
+    data = tradeoff_data(infos, size)
+    figure = new_figure(_WIDTH, _HEIGHT)
+    notes = textwrap.wrap(data.note, _NOTE_LETTERS)
+    middle = figure.bbox.width / 2
+    for line, note in enumerate(reversed(notes)):
+        height = (_BOTTOM + line * _NOTE_LINE) * figure.dpi
+        write(figure, middle, height, note, _NOTE_SIZE, "center", "bottom", color=RED)
+    if data.points:
+        bottom = _BOTTOM + _NOTE_LINE * len(notes) + (0.05 if notes else 0.0)
+        frame = draw_axes(
+            figure,
+            (_LEFT, bottom, _RIGHT, _TOP),
+            data.size_range,
+            data.error_range,
+            data.logarithmic,
+            _SIZES[size],
+            f"{error_name} on the test data" + (", median of repeats" if data.repeated else ""),
+        )
+        _draw_legend(figure, data)
+        lines = _draw_front(figure, frame, data) + _draw_points(figure, frame, data)
+        _write_names(figure, frame, data, lines)
     else:
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.text(0.5, 0.5, "nothing measured", ha="center", transform=axes.transAxes)
-    missing = [info.name for info in infos if info not in shown]
-    if missing:
-        figure.supxlabel(f"Not measured: {', '.join(missing)}", fontsize=9, color=RED, wrap=True)
+        height = figure.bbox.height / 2
+        write(figure, middle, height, "nothing measured", _LEGEND_SIZE, "center", "center")
     save_png(figure, Path(path))
 
 
-def _draw_points(
-    figure: Figure, axes: Axes, infos: Sequence[AttemptInfo], size: str, original: AttemptInfo
+def _draw_points(figure: Figure, frame: Frame, data: Tradeoff) -> list[Box]:
+    """Draw markers and bars, and return boxes around the bars."""
+    boxes = []
+    for kind in _MARKERS:
+        points = [point for point in data.points if point.kind == kind]
+        x, y = _places(frame, points)
+        draw_line(figure, x, y, **_style(kind, data.crowded))
+        bars = [
+            (across, *frame.up(point.error_range).tolist())
+            for across, point in zip(x, points, strict=True)
+            if point.error_range is not None
+        ]
+        _draw_bars(figure, bars, kind, data.crowded)
+        boxes += [_around((x, low), (x, high)) for x, low, high in bars]
+    return boxes
+
+
+def _places(frame: Frame, points: Sequence[Point]) -> tuple[list[float], list[float]]:
+    x, y = frame.across([p.size for p in points]), frame.up([p.error for p in points])
+    return x.tolist(), y.tolist()
+
+
+def _style(kind: Kind, crowded: bool) -> dict[str, Any]:
+    marker = _MARKERS[kind]
+    dot = crowded and kind == "beaten by another"
+    return {
+        "linestyle": "none",
+        "marker": "o" if dot else marker["marker"],
+        "markersize": 3 if dot else marker["size"] * (0.75 if crowded else 1),
+        "markerfacecolor": marker["face"],
+        "markeredgecolor": marker["edge"],
+        "markeredgewidth": 0 if dot else 0.8,
+        "zorder": marker["zorder"],
+    }
+
+
+def _draw_bars(
+    figure: Figure, bars: Sequence[tuple[float, float, float]], kind: Kind, crowded: bool
 ) -> None:
-    points = [(getattr(info, size) / 1000, info.error) for info in infos]
-    front = pareto_front(points)
-    if min(error for _, error in points) > 0:
-        axes.set_yscale("log")
-    axes.margins(0.1)
-    kinds = [
-        _ORIGINAL if info is original else _FRONT if index in front else _BEATEN
-        for index, info in enumerate(infos)
-    ]
-    for kind, marker in _MARKERS.items():
-        xy = [point for point, its_kind in zip(points, kinds, strict=True) if its_kind == kind]
-        if xy:
-            axes.scatter(*zip(*xy, strict=True), label=kind, linewidth=0.8, **marker)
-    (_, right), (bottom, top) = axes.set_xlim(axes.get_xlim()), axes.set_ylim(axes.get_ylim())
-    if axes.get_yscale() == "log" and top < 10 * bottom:
-        _use_plain_ticks(axes)
-    # The front bounds the region where nothing was found: from the top edge to the right edge.
-    (first_x, _), (_, last_y) = points[front[0]], points[front[-1]]
-    corners = [(first_x, top), *(points[index] for index in front), (right, last_y)]
-    axes.step(*zip(*corners, strict=True), where="post", color=BLUE, linewidth=1.3, alpha=0.6)
-    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=10)
-    radii = [math.sqrt(_MARKERS[kind]["s"]) / 2 * figure.dpi / 72 for kind in kinds]
-    _write_names(figure, axes, [info.name for info in infos], points, radii, corners)
+    """Draw upright bars, each given by x, lower and upper end, with caps where there is room."""
+    thin = crowded and kind == "beaten by another"
+    strokes = [[(x, low), (x, high)] for x, low, high in bars]
+    if not thin:
+        strokes += [[(x - 3.5, y), (x + 3.5, y)] for x, *ends in bars for y in ends]
+    draw_strokes(
+        figure,
+        strokes,
+        colors=_MARKERS[kind]["face"],
+        linewidths=0.5 if thin else 1.5,
+        alpha=0.4 if thin else 1,
+        zorder=2.1 if thin else 2.2,
+    )
 
 
-def _use_plain_ticks(axes: Axes) -> None:
-    """Write round numbers at the axis, where powers of ten would be too far apart."""
-    from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
+def _draw_front(figure: Figure, frame: Frame, data: Tradeoff) -> list[Box]:
+    """Draw the border of the region where nothing was found, and return boxes around its parts.
 
-    axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    It comes down from the upper edge to the first point and goes out at the right edge.
+    """
+    x, y = _places(frame, data.front)
+    places = [(x[0], frame.top), *zip(x, y, strict=True), (frame.right, y[-1])]
+    corners = [places[0]]
+    for (_, height), place in itertools.pairwise(places):
+        corners += [(place[0], height), place]
+    # Paler where bars lie on it.
+    alpha = 0.35 if data.repeated else 0.6
+    draw_strokes(figure, [corners], colors=BLUE, linewidths=1.3, alpha=alpha, zorder=2)
+    return [_around(*ends) for ends in itertools.pairwise(corners)]
 
 
-def _write_names(
-    figure: Figure,
-    axes: Axes,
-    names: Sequence[str],
-    points: Sequence[tuple[float, float]],
-    radii: Sequence[float],
-    corners: Sequence[tuple[float, float]],
-) -> None:
-    """Write the names near the points; the picture's layout must not change after that."""
+def _draw_legend(figure: Figure, data: Tradeoff) -> None:
+    """Write in the middle of the upper edge what the markers are."""
+    inch, height = figure.dpi, (_HEIGHT - 0.19) * figure.dpi
+    kinds = [kind for kind in _MARKERS if any(point.kind == kind for point in data.points)]
+    labels = [*kinds, *(["range of repeats"] if data.repeated else [])]
+    widths = [text_size(figure, label, _LEGEND_SIZE)[0] + 0.6 * inch for label in labels]
+    left = (figure.bbox.width - sum(widths)) / 2
+    for label, width in zip(labels, widths, strict=True):
+        x = left + 0.2 * inch
+        if label in _MARKERS:
+            draw_line(figure, [x], [height], **_style(label, data.crowded))
+        else:
+            _draw_bars(figure, [(x, height - 7, height + 7)], "beaten by another", False)
+        write(figure, left + 0.38 * inch, height, label, _LEGEND_SIZE, "left", "center_baseline")
+        left += width
+
+
+def _write_names(figure: Figure, frame: Frame, data: Tradeoff, lines: Sequence[Box]) -> None:
+    """Write the names near the points, clear of each other, of markers, bars and the front."""
     from matplotlib.patheffects import withStroke
 
+    named = {id(point) for point in data.named}
+    points = [*data.named, *(point for point in data.points if id(point) not in named)]
+    pixels = list(zip(*_places(frame, points), strict=True))
+    radii = [_style(p.kind, data.crowded)["markersize"] / 2 * figure.dpi / 72 for p in points]
+    sizes = [text_size(figure, point.name, _NAME_SIZE) for point in data.named]
+    bounds = (frame.left + 4, frame.bottom + 4, frame.right - 4, frame.top - 4)
+    place = place_labels if data.all_named else place_where_room
+    places = place(pixels, sizes, radii, bounds, lines)
     halo = [withStroke(linewidth=2.5, foreground="white")]
-    texts = [
-        axes.text(*point, name, size=9.5, va="bottom", in_layout=False, path_effects=halo)
-        for name, point in zip(names, points, strict=True)
-    ]
-    figure.draw_without_rendering()
-    extents = [text.get_window_extent() for text in texts]
-    pixels = [(float(x), float(y)) for x, y in axes.transData.transform(points)]
-    left, bottom, right, top = axes.get_window_extent().extents
-    places = place_labels(
-        pixels,
-        [(extent.width, extent.height) for extent in extents],
-        radii,
-        (left + 4, bottom + 4, right - 4, top - 4),
-        _step_boxes(axes.transData.transform(corners)),
-    )
-    to_data = axes.transData.inverted().transform
-    for text, (x, y), radius, place in zip(texts, pixels, radii, places, strict=True):
-        text.set_position(tuple(to_data(place[:2])))
-        nearest = (min(max(x, place[0]), place[2]), min(max(y, place[1]), place[3]))
+    for point, (x, y), radius, box in zip(data.named, pixels, radii, places, strict=False):
+        if box is None:
+            continue
+        write(figure, *box[:2], point.name, _NAME_SIZE, "left", "bottom", path_effects=halo)
+        nearest = (min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3]))
         if math.dist((x, y), nearest) > radius + _LEADER_FROM:
-            axes.plot(*to_data([(x, y), nearest]).T, color=GREY, linewidth=0.8, zorder=2)
+            draw_line(figure, [x, nearest[0]], [y, nearest[1]], color=GREY, linewidth=0.8, zorder=2)
 
 
-def _step_boxes(corners: Any) -> list[Box]:
-    """Return thin boxes around a step line that goes right, then up or down, at each corner."""
-    boxes = []
-    for (x0, y0), (x1, y1) in itertools.pairwise(corners):
-        boxes.append((x0, y0 - 1.5, x1, y0 + 1.5))
-        boxes.append((x1 - 1.5, min(y0, y1), x1 + 1.5, max(y0, y1)))
-    return boxes
+def _around(start: tuple[float, float], end: tuple[float, float]) -> Box:
+    """Return a thin box around an upright or level line."""
+    (x0, y0), (x1, y1) = start, end
+    return (min(x0, x1) - 1.5, min(y0, y1) - 1.5, max(x0, x1) + 1.5, max(y0, y1) + 1.5)
