@@ -13,7 +13,7 @@ from keras import layers
 
 from trimgrid import export
 from trimgrid.errors import InputError
-from trimgrid.export import measure_model, write_h5, write_keras
+from trimgrid.export import ModelWriter, measure_model, write_h5, write_keras
 from trimgrid.sizes import measure_file
 
 
@@ -156,6 +156,102 @@ def test_measuring_and_writing_agree(trained: Any, tmp_path: Path) -> None:
     sizes = measure_model(trained)
     assert sizes.h5 == measure_file(tmp_path / "any name.h5", "model.h5")
     assert sizes.keras == measure_file(tmp_path / "any name.keras", "model.keras")
+
+
+def gru() -> Any:
+    """Layers whose variables are of several types, seeds of random layers among them."""
+    return keras.Sequential(
+        [
+            keras.Input((4, 3)),
+            layers.Bidirectional(layers.GRU(5, dropout=0.2)),
+            layers.BatchNormalization(),
+            layers.Dense(4, dtype="mixed_bfloat16"),
+            layers.Dense(4, dtype="bfloat16"),
+            layers.Dense(2, dtype="float16"),
+        ]
+    )
+
+
+@keras.saving.register_keras_serializable("trimgrid_test_export")
+class Packed(layers.Dense):  # type: ignore[misc]
+    """Saves its kernel in a form of its own: the numbers that are not zero."""
+
+    def save_own_variables(self, store: Any) -> None:
+        kernel = keras.ops.convert_to_numpy(self.kernel)
+        store["values"] = kernel[kernel != 0]
+
+    def load_own_variables(self, store: Any) -> None:
+        raise NotImplementedError
+
+
+def packed() -> Any:
+    return keras.Sequential([keras.Input((3,)), Packed(4)])
+
+
+@keras.saving.register_keras_serializable("trimgrid_test_export")
+class Told(layers.Dense):  # type: ignore[misc]
+    """Its config holds something of its weights."""
+
+    def get_config(self) -> dict[str, Any]:
+        first = float(self.kernel[0, 0]) if self.built else 0.0
+        return {**super().get_config(), "note": first}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        return cls(**{key: value for key, value in config.items() if key != "note"})
+
+
+def told() -> Any:
+    return keras.Sequential([keras.Input((3,)), Told(4)])
+
+
+@pytest.mark.parametrize("build", [mlp, lstm, gru, packed, told])
+def test_a_writer_gives_the_bytes_that_keras_gives(
+    build: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build()
+    rng = np.random.default_rng(0)
+    for limit in (2**24, 0):  # with and without layouts
+        monkeypatch.setattr(export, "_LAYOUTS_UP_TO", limit)
+        writer = ModelWriter(model)
+        for share in (0.0, 0.5, 0.99, 1.0):
+            weights = [
+                (rng.normal(size=array.shape) * (rng.random(array.shape) >= share)).astype(
+                    "float32"
+                )
+                for array in model.get_weights()
+            ]
+            sizes = writer.measure(weights, tmp_path)
+            contents = [(tmp_path / f"model{s}").read_bytes() for s in (".h5", ".keras")]
+            model.set_weights(weights)
+            assert sizes == measure_model(model, tmp_path)
+            assert contents == [(tmp_path / f"model{s}").read_bytes() for s in (".h5", ".keras")]
+            assert sizes == writer.measure(weights)
+
+
+def test_what_a_writer_writes_loads(trained: Any, tmp_path: Path) -> None:
+    writer = ModelWriter(mlp())
+    writer.measure(trained.get_weights(), tmp_path)
+    x = np.linspace(-2, 2, 9)[:, None]
+    for name in ("model.h5", "model.keras"):
+        loaded = keras.saving.load_model(tmp_path / name, safe_mode=True)
+        np.testing.assert_array_equal(loaded.predict(x, verbose=0), trained.predict(x, verbose=0))
+
+
+def test_a_writer_does_not_change_the_model(trained: Any) -> None:
+    before = trained.get_weights()
+    writer = ModelWriter(trained)
+    writer.measure([array + 1 for array in before])
+    for old, new in zip(before, trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("change", [lambda w: w[1:], lambda w: [w[0].T, *w[1:]], lambda w: []])
+def test_weights_of_another_model_are_refused(change: Callable[[Any], Any]) -> None:
+    model = mlp()
+    writer = ModelWriter(model)
+    with pytest.raises(InputError, match=r"shapes of the model's: \[\[1, 32\].*Received: \["):
+        writer.measure(change(model.get_weights()))
 
 
 def test_only_the_notice_about_h5_is_held_back(notices: list[str], tmp_path: Path) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
-import threading
 import zipfile
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from trimgrid.errors import InputError
 from trimgrid.sizes import FileSize, measure_file
 from trimgrid.tflite_process import ConversionError, ConverterProcess
+from trimgrid.tflite_queue import ChildrenQueue, usable_cores
 
 __all__ = ["Conversion", "ConversionError", "TFLiteConverter"]
 
@@ -44,18 +43,19 @@ class Conversion:
 
 
 class TFLiteConverter:
-    """One child process that converts `.keras` files to `.tflite` for as long as a run lasts.
+    """Child processes that convert `.keras` files to `.tflite` for as long as a run lasts.
 
     The files have dynamic-range int8 weights, LiteRT's built-in operations only and a batch size of
     1; other free dimensions get the samples' sizes. Each is run in LiteRT's interpreter on the
     samples and compared with the Keras prediction (`trimgrid.tflite_check`) before it takes its
     place, so a file that exists is complete and was run. The same model gives the same bytes,
-    whatever was converted before it.
+    whatever was converted before it and by which child.
 
-    The child needs seconds for its imports: call `start` (or enter the context) before a training,
-    and they overlap. It runs Keras on TensorFlow without a GPU whatever backend this process has.
-    If it crashes or exceeds `timeout` seconds in one conversion, that conversion fails, and the
-    next one gets a new child.
+    A child needs seconds for its imports: call `start` (or enter the context) before a training,
+    and those of the first overlap it. Others start, up to `workers` of them (None: one for each
+    core that this process may use), when the queue is so long that they pay. They run Keras on
+    TensorFlow without a GPU whatever backend this process has. If a child dies in a conversion, the
+    conversion is tried once more on a new one. If it takes over `timeout` seconds, it fails.
 
     >>> import keras
     >>> from trimgrid.export import write_keras
@@ -69,17 +69,19 @@ class TFLiteConverter:
     True
     """
 
-    def __init__(self, timeout: float = 300.0) -> None:
+    def __init__(self, timeout: float = 300.0, workers: int | None = None) -> None:
         if not timeout > 0:
             raise InputError(
                 "The time for one conversion must be above 0 seconds. "
                 f"Received: timeout={timeout}. Give for example 300."
             )
+        if workers is not None and workers < 1:
+            raise InputError(
+                "The number of processes that convert must be at least 1. "
+                f"Received: workers={workers}. Give None for one for each core."
+            )
         self._timeout = timeout
-        self._child: ConverterProcess | None = None
-        self._lock = threading.Lock()
-        self._closed = False
-        self._queue = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tflite")
+        self._queue = ChildrenQueue(usable_cores() if workers is None else workers)
 
     def __enter__(self) -> Self:
         self.start()
@@ -94,26 +96,25 @@ class TFLiteConverter:
         self.close()
 
     @property
-    def pid(self) -> int | None:
-        """The child's process id, None while there is no child."""
-        return self._child.pid if self._child is not None else None
+    def pids(self) -> list[int]:
+        """The process ids of the children that live."""
+        return self._queue.pids
 
     def start(self) -> None:
-        """Start the child if there is none, without waiting for its imports."""
-        self._living_child()
+        """Start the first child if there is none, without waiting for its imports.
+
+        Raises `ConversionError` once closed.
+        """
+        self._queue.start()
 
     def close(self) -> None:
-        """End the child. Conversions under way and in the queue fail or are cancelled."""
-        with self._lock:
-            self._closed = True
-            if self._child is not None:
-                self._child.end()
-        self._queue.shutdown(wait=True, cancel_futures=True)
+        """End the children. Conversions under way fail, those in the queue are cancelled."""
+        self._queue.close()
 
     def submit(
         self, model_file: str | Path, tflite_file: str | Path, samples: Any
     ) -> Future[Conversion]:
-        """Queue a conversion: one runs at a time, in the order of the calls.
+        """Queue a conversion. They start in the order of the calls.
 
         `samples` is what the model is called with: an array of shape (samples, ...), or a list or
         a dict of such arrays for several inputs. Every sample is run, so a few are enough. Files
@@ -123,12 +124,9 @@ class TFLiteConverter:
         least 1. The future raises `ConversionError`.
         """
         arrays, structure = _flatten(samples)
+        model, target = Path(model_file).absolute(), Path(tflite_file).absolute()
         return self._queue.submit(
-            self._convert,
-            Path(model_file).absolute(),
-            Path(tflite_file).absolute(),
-            arrays,
-            structure,
+            lambda child: self._convert(child, model, target, arrays, structure)
         )
 
     def convert(self, model_file: str | Path, tflite_file: str | Path, samples: Any) -> Conversion:
@@ -139,18 +137,9 @@ class TFLiteConverter:
         """
         return self.submit(model_file, tflite_file, samples).result()
 
-    def _living_child(self) -> ConverterProcess:
-        with self._lock:
-            if self._closed:
-                raise ConversionError("The converter is closed")
-            if self._child is None or not self._child.alive():
-                if self._child is not None:
-                    self._child.end()
-                self._child = ConverterProcess()
-            return self._child
-
     def _convert(
         self,
+        child: ConverterProcess,
         model_file: Path,
         tflite_file: Path,
         arrays: list[NDArray[Any]],
@@ -159,9 +148,10 @@ class TFLiteConverter:
         modules = _custom_modules(model_file)
         with tempfile.TemporaryDirectory(prefix="trimgrid-") as folder:
             np.savez(Path(folder, "samples.npz"), *arrays)
-            temporary = tflite_file.with_name(f".{tflite_file.name}.{os.getpid()}")
+            # A name that no other conversion has, of this process or another, to the same file.
+            temporary = tflite_file.with_name(f".{tflite_file.name}.{child.pid}")
             try:
-                answer = self._living_child().ask(
+                answer = child.ask(
                     {
                         "model_file": str(model_file),
                         "tflite_file": str(tflite_file),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import importlib
 import json
-import keyword
 import os
 import queue
 import re
@@ -17,20 +16,16 @@ import shutil
 import signal
 import sys
 import threading
-import zipfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trimgrid.tflite_check import Agreement, WrongFileError, compare, run_tflite
+from trimgrid.tflite_model import LoadedModel, structure_of
 
-_HALF_PRECISION = {"mixed_float16", "mixed_bfloat16", "float16", "bfloat16"}
-# As constants in the graph small weights convert in half the time that they take as variables;
-# above this many bytes it is the other way round.
-_CONSTANTS_UP_TO = 2**22
 _REASON_LENGTH = 300
 _EXTRAS = ("jax", "pandas", "scipy", "sklearn", "PIL")
 
@@ -43,16 +38,18 @@ def main() -> None:
     os.dup2(2, 1)  # what libraries print must not get between the answers
     waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests, waiting), daemon=True).start()
+    started = time.perf_counter()
     try:
         _import_frameworks()
-        _answer(answers, {"ready": True})
+        _answer(answers, {"start_seconds": time.perf_counter() - started})
     except ImportError as error:
         _answer(answers, {"error": f"The converter can't start: {error}"})
         return
+    work = _Work()
     while True:
         request = waiting.get()
         try:
-            found = _convert(request)
+            found = work.convert(request)
             answer: dict[str, Any] = {
                 "max_difference": found.max_difference,
                 "output_range": found.output_range,
@@ -107,135 +104,35 @@ def _reason(error: Exception) -> str:
     return text if isinstance(error, WrongFileError) else f"{type(error).__name__}: {text}"
 
 
-def _convert(request: Mapping[str, Any]) -> Agreement:
-    """Convert one file, check the result, and only then put it in its place."""
-    import keras
+class _Work:
+    """Converts one file after the other, and keeps the last model for files of its structure."""
 
-    keras.utils.clear_session()  # so that names in the file do not count earlier conversions
-    sys.path[:] = request["sys_path"]
-    for module in request["modules"]:
-        importlib.import_module(module)
-    model = keras.saving.load_model(
-        _in_float32(Path(request["model_file"]), Path(request["scratch_folder"])),
-        compile=False,
-        safe_mode=True,
-    )
-    model.name = "m"  # it stands before the name of every tensor in the file
-    with np.load(Path(request["scratch_folder"], "samples.npz"), allow_pickle=False) as arrays:
-        samples = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
-    inputs = _Inputs(model, samples, request["structure"])
-    expected = inputs.predict(model)
-    content, order = _to_tflite(model, inputs)
-    actual = run_tflite(content, dict(zip(inputs.names, inputs.samples, strict=True)))
-    agreement = compare(expected, [actual[name] for name in order])
-    temporary = Path(request["temporary_file"])
-    temporary.write_bytes(content)
-    os.replace(temporary, request["tflite_file"])
-    return agreement
+    def __init__(self) -> None:
+        self._structure = ""
+        self._model: LoadedModel | None = None
 
-
-def _in_float32(model_file: Path, folder: Path) -> Path:
-    """Return the model file, or a copy in `folder` if it computes in half precision.
-
-    LiteRT's built-in operations have no float16 or bfloat16, and its int8 weights are made from
-    float32 ones, so the whole model is read as float32: its weights stay what they are.
-    """
-    with zipfile.ZipFile(model_file) as archive:
-        config = json.loads(archive.read("config.json"))
-        rewritten = _replace_half_precision(config)
-        if rewritten == config:
-            return model_file
-        with zipfile.ZipFile(folder / "float32.keras", "w") as copy:
-            for name in archive.namelist():
-                same = name != "config.json"
-                copy.writestr(name, archive.read(name) if same else json.dumps(rewritten))
-    return folder / "float32.keras"
-
-
-def _replace_half_precision(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_replace_half_precision(item) for item in node]
-    if isinstance(node, dict):
-        return {key: _replace_half_precision(value) for key, value in node.items()}
-    return "float32" if isinstance(node, str) and node in _HALF_PRECISION else node
-
-
-class _Inputs:
-    """The samples as the model takes them: flat, in its data types, with the names for the file."""
-
-    def __init__(
-        self, model: Any, samples: Sequence[NDArray[Any]], structure: str | list[str]
-    ) -> None:
-        self._structure = structure
-        tensors = list(getattr(model, "inputs", None) or [])
-        by_name = {tensor.name: tensor for tensor in tensors}
-        self.names: list[str] = []
-        self.samples: list[NDArray[Any]] = []
-        for i, sample in enumerate(samples):
-            if isinstance(structure, list):
-                tensor, name = by_name.get(structure[i]), structure[i]
-            else:
-                tensor = tensors[i] if i < len(tensors) else None
-                name = tensor.name if tensor is not None else f"input_{i}"
-            name = re.sub(r"\W", "_", name, flags=re.ASCII)
-            if not name.isidentifier() or keyword.iskeyword(name):  # no signature is written then
-                name = f"input_{name}"
-            self.names.append(name if name not in self.names else f"{name}_{i}")
-            # A subclassed model does not tell its inputs' types: take Keras' default for floats.
-            default = "float32" if sample.dtype.kind == "f" else sample.dtype.name
-            self.samples.append(sample.astype(default if tensor is None else tensor.dtype))
-
-    def pack(self, tensors: Sequence[Any]) -> Any:
-        """Return the flat tensors in the structure in which the samples came."""
-        if isinstance(self._structure, list):
-            return dict(zip(self._structure, tensors, strict=True))
-        return tensors[0] if self._structure == "array" else list(tensors)
-
-    def predict(self, model: Any) -> list[NDArray[Any]]:
-        """Return Keras' own outputs, flat, in small batches to keep the memory bounded."""
-        import keras
-
-        parts = []
-        for start in range(0, len(self.samples[0]), 32):
-            batch = [sample[start : start + 32] for sample in self.samples]
-            outputs = model(self.pack(batch), training=False)
-            parts.append([keras.ops.convert_to_numpy(y) for y in keras.tree.flatten(outputs)])
-        return [np.concatenate(column) for column in zip(*parts, strict=True)]
-
-
-def _to_tflite(model: Any, inputs: _Inputs) -> tuple[bytes, list[str]]:
-    """Convert for a batch of one with int8 weights; return the file and its outputs' names.
-
-    The weights are handed over one by one through a `StatelessScope`, as constants or as variables
-    of a plain module: a converter that is given the Keras model to look for them itself may leave
-    them out without a word.
-    """
-    import keras
-    import tensorflow as tf
-
-    variables = list(model.variables)
-    weights = [variable.numpy() for variable in variables]
-    module = tf.Module()
-    if sum(array.nbytes for array in weights) > _CONSTANTS_UP_TO:
-        module.weights = weights = [tf.Variable(array, trainable=False) for array in weights]
-    order: list[str] = []
-
-    def serve(*tensors: Any) -> dict[str, Any]:
-        state = [(v, tf.convert_to_tensor(w)) for v, w in zip(variables, weights, strict=True)]
-        with keras.StatelessScope(state_mapping=state):
-            outputs = keras.tree.flatten(model(inputs.pack(tensors), training=False))
-        order[:] = [f"output_{i}" for i in range(len(outputs))]
-        return dict(zip(order, outputs, strict=True))
-
-    specs = [
-        tf.TensorSpec((1, *sample.shape[1:]), sample.dtype, name=name)
-        for name, sample in zip(inputs.names, inputs.samples, strict=True)
-    ]
-    concrete = tf.function(serve, autograph=False).get_concrete_function(*specs)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    return converter.convert(), order
+    def convert(self, request: Mapping[str, Any]) -> Agreement:
+        """Convert one file, check the result, and only then put it in its place."""
+        scratch = Path(request["scratch_folder"])
+        sys.path[:] = request["sys_path"]
+        for module in request["modules"]:
+            importlib.import_module(module)
+        with np.load(scratch / "samples.npz", allow_pickle=False) as arrays:
+            samples = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
+        model_file = Path(request["model_file"])
+        structure = structure_of(model_file)
+        model, self._model = self._model, None  # after a failure it is not used again
+        if model is None or structure != self._structure or not model.load_weights(model_file):
+            model = LoadedModel(model_file, scratch)
+        converted = model.convert(samples, request["structure"])
+        actual = run_tflite(converted.content, converted.inputs)
+        agreement = compare(converted.expected, [actual[name] for name in converted.outputs])
+        temporary = Path(request["temporary_file"])
+        temporary.write_bytes(converted.content)
+        os.replace(temporary, request["tflite_file"])
+        if not request["modules"]:  # the user's own classes may remember earlier calls
+            self._structure, self._model = structure, model
+        return agreement
 
 
 if __name__ == "__main__":

@@ -25,10 +25,14 @@ class ConversionError(RuntimeError):
     """
 
 
+class ChildDiedError(ConversionError):
+    """The process died in a conversion, which may or may not be that model's fault."""
+
+
 class ConverterProcess:
     """One running `python -m trimgrid.tflite_child`, which answers one request after the other.
 
-    The constructor returns at once; the first `ask` waits for the child's imports.
+    The constructor returns at once; the first `wait` waits for the child's imports.
     """
 
     def __init__(self) -> None:
@@ -45,7 +49,7 @@ class ConverterProcess:
             encoding="utf-8",
             env={**_environment(), "TMPDIR": self._folder},
         )
-        self._ready = False
+        self._start_seconds: float | None = None
         self._ended = False
 
     @property
@@ -57,19 +61,26 @@ class ConverterProcess:
         """Tell whether the process still runs."""
         return self._process.poll() is None
 
-    def ask(self, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-        """Send a request and wait at most `timeout` seconds for the answer.
+    def wait(self) -> float:
+        """Wait until the child can convert; return how many seconds its imports took.
 
-        Raises `ConversionError` with the child's reason, or with the signal or exit code of a
-        child that died, or if it took too long and was killed.
+        Raises `ConversionError` if it can't.
         """
-        if not self._ready:
+        if self._start_seconds is None:
             try:
-                self._exchange(None, _START_TIMEOUT)
+                self._start_seconds = self._exchange(None, _START_TIMEOUT)["start_seconds"]
             except ConversionError:
                 self.end()
                 raise
-            self._ready = True
+        return self._start_seconds
+
+    def ask(self, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+        """Send a request and wait at most `timeout` seconds for the answer.
+
+        Raises `ConversionError` with the child's reason or if it took too long and was killed, and
+        `ChildDiedError` with the signal or exit code of a child that died.
+        """
+        self.wait()
         return self._exchange(request, timeout)
 
     def end(self) -> None:
@@ -113,25 +124,29 @@ class ConverterProcess:
             self._process.wait()  # or it may still look alive to the next conversion
             raise ConversionError(f"The conversion took over {timeout:g} seconds and was stopped")
         if not line:
-            raise ConversionError(self._last_words())
+            raise self._last_words()
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise ConversionError(answer["error"])
         return answer
 
-    def _last_words(self) -> str:
+    def _last_words(self) -> ConversionError:
         code = self._process.wait()
         if self._ended:
-            return "The converter was closed"
+            return ConversionError("The converter was closed")
         if code == -signal.SIGKILL:
-            return "The process that converts was killed (SIGKILL), perhaps for want of memory"
+            return ChildDiedError(
+                "The process that converts was killed (SIGKILL), perhaps for want of memory"
+            )
         how = (
             f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         )
         self._log.seek(self._log_read)
         said = self._log.read().decode(errors="replace").split("\n")
         last = next((line.strip() for line in reversed(said) if line.strip()), "")
-        return f"The process that converts {how}" + (f": {last[:200]}" if last else "")
+        return ChildDiedError(
+            f"The process that converts {how}" + (f": {last[:200]}" if last else "")
+        )
 
 
 def _environment() -> dict[str, str]:
