@@ -21,7 +21,8 @@ from trimgrid.masks import kept_count
 
 KEYS = [
     "name", "total_weights", "nonzero_weights", "zero_weights", "h5_size", "zipped_h5_size",
-    "keras_size", "zipped_keras_size", "tflite_size", "zipped_tflite_size", "error", "status",
+    "keras_size", "zipped_keras_size", "tflite_size", "zipped_tflite_size", "error", "errors",
+    "status",
 ]  # fmt: skip
 
 
@@ -83,9 +84,11 @@ def test_an_example_from_start_to_files(tmp_path: Path) -> None:
         assert f"Model: {row['name']}\n" in done.stdout
         assert f"Zipped h5 size: {row['zipped_h5_size']} bytes" in done.stdout
     lines = done.stderr.splitlines()
-    assert len(lines) == 2, "nothing else on standard error if it is no terminal"
+    assert len(lines) == 4, "nothing else on standard error if it is no terminal"
     assert lines[0] == "Example mlp: starting."
     assert lines[1].startswith("Example mlp: Keras ")
+    assert "side by side" in lines[2] or "one after the other" in lines[2]
+    assert lines[3].startswith("Engine: vectorized on jax, ")
     assert abs(results[0]["tflite_size"] / 7232 - 1) < 0.15
     again = command(
         "example", "mlp", "--epochs", "2", "--seed", "7", "--out", "again", cwd=tmp_path
@@ -113,10 +116,44 @@ def test_the_scripts_of_the_article_on_both_backends(tmp_path: Path, backend: st
     assert abs(results[0]["tflite_size"] / 42480 - 1) < 0.15
 
 
+@pytest.mark.parametrize("engine", ["vectorized", "sequential"])
+def test_repeats_on_both_engines(tmp_path: Path, engine: str) -> None:
+    arguments = ["example", "mlp", "--epochs", "1", "--repeats", "2", "--memory", "1GB"]
+    done = command(*arguments, "--engine", engine, "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "11 attempts, 2 times, 6 steps each.\n" in done.stderr
+    assert f"Engine: {engine} on jax" in done.stderr
+    original, *attempts = json.loads((tmp_path / "results.json").read_text())
+    assert {row["status"] for row in attempts} == {"ok"}
+    assert original["errors"] == []
+    for row in attempts:
+        assert len(set(row["errors"])) == 2, "each repeat has a seed of its own"
+        assert row["error"] == pytest.approx(sum(row["errors"]) / 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        (("--backend", "tensorflow"), {}),
+        ((), {"KERAS_BACKEND": "tensorflow"}),
+        (("--backend", "tensorflow"), {"KERAS_BACKEND": "jax"}),
+    ],
+)
+def test_vectorized_is_for_jax_only(
+    tmp_path: Path, arguments: tuple[str, ...], variables: dict[str, str]
+) -> None:
+    vectorized = ("example", "mlp", "--engine", "vectorized")
+    done = command(*vectorized, *arguments, cwd=tmp_path, **variables)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert "Received: engine='vectorized' on the backend 'tensorflow'" in line
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_example_with_digits(tmp_path: Path) -> None:
     done = command("example", "cnn", "--data", "mnist", "--epochs", "1", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert "on tensorflow" in done.stderr
+    assert "Engine: sequential on tensorflow: " in done.stderr
     results = json.loads((tmp_path / "results.json").read_text())
     assert {row["status"] for row in results} == {"ok"}
     assert results[0]["error"] < 0.5
@@ -159,6 +196,10 @@ def test_size(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (("example", "cnn", "--data-dir", "{file}.none"), "--data photos or --data mnist"),
         (("example", "svm"), "'svm' is not one of"),
         (("example", "mlp", "--epochs", "0"), "epochs"),
+        (("example", "mlp", "--repeats", "0"), "repeats"),
+        (("example", "mlp", "--engine", "fast"), "'fast' is not one of"),
+        (("example", "mlp", "--memory", "4"), "Received: '4'. Give for example 4GB"),
+        (("example", "mlp", "--memory", "10kB"), "room for one attempt. Received: 10 kB"),
         (("inspect", "{file}.none"), "must exist"),
         (("inspect", "{file}"), ".keras or a .h5"),
         (("size", "{cut}"), "truncated"),
@@ -228,7 +269,7 @@ def test_a_failed_run_exits_with_1(
     from trimgrid.errors import RunError
     from trimgrid.examples import runner
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise RunError("The original model could not be trained.")
 
     monkeypatch.setattr(runner, "run_example", fail)

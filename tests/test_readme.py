@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[1]
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/pruning.md", "docs/article.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/pruning.md", "docs/article.md", "docs/training.md"]
+)
 def test_the_code_on_a_page_runs(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

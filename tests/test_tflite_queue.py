@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from trimgrid import tflite_queue
+from trimgrid.cores import usable_cores
 from trimgrid.tflite_process import ChildDiedError, ConversionError
-from trimgrid.tflite_queue import ChildrenQueue, usable_cores
+from trimgrid.tflite_queue import ChildrenQueue
 
 START_SECONDS = 0.2
 
@@ -163,7 +164,7 @@ def test_only_cores_that_this_process_may_use_count() -> None:
     one = min(os.sched_getaffinity(0))
     code = (
         f"import os; os.sched_setaffinity(0, [{one}])\n"
-        "from trimgrid.tflite_queue import usable_cores; print(usable_cores())"
+        "from trimgrid.cores import usable_cores; print(usable_cores())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"

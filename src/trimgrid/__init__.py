@@ -40,6 +40,8 @@ _MODULES = {
     "retrieve_size_of_lite_model": "trim_insignificant_weights",
     "retrieve_size_of_model": "trim_insignificant_weights",
     "run_grid": "study",
+    "use_all_cores": "jax_startup",
+    "use_compilation_cache": "jax_startup",
     "write_h5": "export",
     "write_keras": "export",
 }

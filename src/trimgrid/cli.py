@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import signal
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -17,6 +14,8 @@ import typer
 
 from trimgrid import __version__
 from trimgrid.errors import InputError, RunError
+from trimgrid.memory_size import parse_memory_size
+from trimgrid.startup import check_engine, gpu_at_hand, select_backend, start_keras
 
 app = typer.Typer(
     name="trimgrid",
@@ -33,6 +32,14 @@ class Example(StrEnum):
     MLP = "mlp"
     LSTM = "lstm"
     CNN = "cnn"
+
+
+class Engine(StrEnum):
+    """How the attempts are trained."""
+
+    AUTO = "auto"
+    VECTORIZED = "vectorized"
+    SEQUENTIAL = "sequential"
 
 
 class Images(StrEnum):
@@ -72,7 +79,19 @@ def example(
         int | None, typer.Option(min=1, help="Epochs. Default: 100, 80, 15, as the article.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, data order, dropout.")] = 1,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Trainings of each attempt, each with a seed of its own.")
+    ] = 1,
     out: Annotated[Path | None, typer.Option(help="Output folder. Default: runs/NAME.")] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="vectorized: all attempts at once, on JAX. Default: what suits.")
+    ] = Engine.AUTO,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="For training, as 4GB or 500MB. Default: 60 % of what is free."
+        ),
+    ] = None,
     backend: BackendOption = None,
     data: Annotated[
         Images | None, typer.Option(help="Images for cnn. Default: tf_flowers (a download).")
@@ -82,12 +101,23 @@ def example(
     ] = None,
 ) -> None:
     """Run one of the article's examples: the original and a grid of 11 attempts."""
-    # On a CPU TensorFlow trains convolutions several times faster than JAX does.
-    select_backend(backend, default="tensorflow" if name is Example.CNN else "jax")
+    limit = None if memory is None else parse_memory_size(memory)
+    slow_on_jax = name is Example.CNN and engine is not Engine.VECTORIZED and not gpu_at_hand()
+    chosen = select_backend(backend, default="tensorflow" if slow_on_jax else "jax")
+    check_engine(engine.value, chosen)
     from trimgrid.examples.runner import run_example
 
-    images = None if data is None else data.value
-    infos = run_example(name.value, epochs, seed, out, images, data_dir)
+    infos = run_example(
+        name.value,
+        epochs,
+        seed,
+        out,
+        None if data is None else data.value,
+        data_dir,
+        engine=engine.value,
+        repeats=repeats,
+        memory=limit,
+    )
     if all(info.status != "ok" for info in infos[1:]):
         raise RunError("No attempt succeeded; the recap says why.")
 
@@ -99,6 +129,7 @@ def inspect(
 ) -> None:
     """List a model's weights: shape, weights, zeros, and which are pruned or why not."""
     select_backend(backend, default="jax")
+    start_keras()
     from trimgrid.models import load_model, prunable_variables
     from trimgrid.report.inspection import print_variables
 
@@ -116,6 +147,7 @@ def size(
 
     with TFLiteConverter() as converter, TemporaryDirectory(prefix="trimgrid-") as folder:
         converter.start()
+        start_keras()
         from trimgrid.export import measure_model
         from trimgrid.models import load_model, sample_inputs
         from trimgrid.report.inspection import print_sizes
@@ -132,48 +164,6 @@ def size(
             print_sizes({".h5": sizes.h5, ".keras": sizes.keras})
             raise RunError(f"No .tflite: {error}") from error
         print_sizes({".h5": sizes.h5, ".keras": sizes.keras, ".tflite": converted.size})
-
-
-def select_backend(wanted: str | None, default: str) -> None:
-    """Choose Keras' backend for this process: the option, else KERAS_BACKEND, else the default.
-
-    Must be called before Keras is imported. Raises `InputError` for a backend that is unknown, or
-    if Keras already runs on another one.
-    """
-    name = wanted or os.environ.get("KERAS_BACKEND") or default
-    backends = ("jax", "tensorflow")
-    if name not in backends:
-        raise InputError(
-            f"The backend must be one of {', '.join(backends)}. Received: {name!r}. "
-            "Name it with --backend or in KERAS_BACKEND."
-        )
-    keras = sys.modules.get("keras")
-    if keras is not None and keras.config.backend() != name:
-        raise InputError(
-            "Keras can't change its backend once it is imported. "
-            f"Received: {name!r}, where it runs on {keras.config.backend()!r}."
-        )
-    os.environ["KERAS_BACKEND"] = name
-    _import_tensorflow_quietly()
-
-
-def _import_tensorflow_quietly() -> None:
-    """Import TensorFlow without its notes on its own start, which no setting turns off.
-
-    Keras imports it on every backend, at the latest when it writes a model's config.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # A new model is a new trace: that is no news here.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        import_module("tensorflow")
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,9 +12,11 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from trimgrid.errors import InputError, first_line
 from trimgrid.randomness import isolated_randomness
+from trimgrid.without_tensorflow import serialize_without_tensorflow
 
 # Names that Keras' layers give to variables which hold no connections, and what they are.
 _NOT_CONNECTIONS = {
@@ -167,6 +169,7 @@ def copy_model(model: Any, seed: int = 0) -> Any:
             "A model must be built before it can be copied. "
             f"Received: model={model.name!r} without weights. Call it once on a batch of data."
         )
+    serialize_without_tensorflow()
     try:
         with isolated_randomness(seed):
             copy = model.__class__.from_config(model.get_config())
@@ -242,11 +245,25 @@ def seed_random_layers(model: Any, seed: int) -> None:
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5)])
     >>> seed_random_layers(model, 3)
     """
+    variables = model.non_trainable_variables
+    for place, state in random_states(variables, seed):
+        variables[place].assign(state)
+
+
+def random_states(variables: Sequence[Any], seed: int) -> list[tuple[int, NDArray[Any]]]:
+    """Return the places of random layers' states among variables, and their values for a seed.
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5)])
+    >>> [(place, state.shape) for place, state in random_states(model.variables, 3)]
+    [(0, (2,))]
+    """
     generator = np.random.default_rng(seed)
-    for variable in model.variables:
+    states = []
+    for place, variable in enumerate(variables):
         if variable.path.endswith("seed_generator_state"):
             state = generator.integers(2**31, size=tuple(variable.shape), dtype="int64")
-            variable.assign(state.astype(str(variable.dtype)))
+            states.append((place, state.astype(str(variable.dtype))))
+    return states
 
 
 def load_model(path: str | Path) -> Any:

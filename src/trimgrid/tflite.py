@@ -16,10 +16,11 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from trimgrid.cores import usable_cores
 from trimgrid.errors import InputError
 from trimgrid.sizes import FileSize, measure_file
 from trimgrid.tflite_process import ConversionError, ConverterProcess
-from trimgrid.tflite_queue import ChildrenQueue, usable_cores
+from trimgrid.tflite_queue import ChildrenQueue
 
 __all__ = ["Conversion", "ConversionError", "TFLiteConverter"]
 

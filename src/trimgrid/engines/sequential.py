@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from trimgrid.data import ArrayData, Batch, Data, StreamData, open_data
+from trimgrid.engines.trained import OnEpoch as OnEpochs
+from trimgrid.engines.trained import Trained
 from trimgrid.models import copy_model
 from trimgrid.pruning import MagnitudePruning
 from trimgrid.schedules import Schedule
-from trimgrid.training import Arrays, ShuffledBatches, Training, count_examples
+from trimgrid.training import Task, Training, scaled_for
 
 OnEpoch = Callable[[int, float], None]
 """Called after each epoch with its number, from 1, and the training loss."""
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What a training gave: the model, its history, and why it failed (None if it did not).
-
-    `history` holds one value an epoch under "loss", "val_loss" and the metrics' names.
-    """
-
-    model: Any
-    history: dict[str, list[float]]
-    failure: str | None
-
-
 def train(
     original: Any,
-    data: Arrays,
+    data: Data | ArrayData | StreamData,
     training: Training,
     schedule: Schedule | None = None,
-    validation: Arrays | None = None,
+    validation: Data | ArrayData | StreamData | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Trained:
     """Train a fresh copy of a model with a fresh optimizer, pruning it if a schedule is given.
@@ -54,15 +44,15 @@ def train(
     >>> int((trained.model.get_weights()[0] == 0).sum()), trained.failure
     (4, None)
     """
+    if not isinstance(data, ArrayData | StreamData):
+        data = open_data(data, training, "training data", class_weight=True)
+    if validation is not None and not isinstance(validation, ArrayData | StreamData):
+        validation = open_data(validation, training, "validation data")
     model = copy_model(original, seed=training.seed)
-    optimizer = training.fresh_optimizer()
-    if model.dtype_policy.name == "mixed_float16" and not isinstance(
-        optimizer, keras.optimizers.LossScaleOptimizer
-    ):
-        # Inside the pruning optimizer, so that steps which overflow count for the schedule.
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    # Scaled inside the pruning optimizer, so that steps which overflow count for the schedule.
+    optimizer = scaled_for(model, training.fresh_optimizer())
     if schedule is not None:
-        steps = training.steps(count_examples(data))
+        steps = len(data.sizes) * training.epochs
         optimizer = MagnitudePruning(optimizer, schedule, steps=steps)
     model.compile(
         optimizer=optimizer,
@@ -74,11 +64,11 @@ def train(
     if isinstance(optimizer, MagnitudePruning):
         optimizer.begin()
     watch = _Watch(on_epoch)
-    batches = ShuffledBatches(data, training.batch_size, training.seed)
     history = model.fit(
-        batches,
+        _without_end(data, training.seed),
         epochs=training.epochs,
-        validation_data=validation,
+        steps_per_epoch=len(data.sizes),
+        validation_data=_for_validation(validation),
         validation_batch_size=training.batch_size,
         callbacks=[watch],
         shuffle=False,  # the batches come shuffled
@@ -87,6 +77,76 @@ def train(
     if watch.failure is None and not all(np.isfinite(a).all() for a in model.get_weights()):
         watch.failure = f"the weights stopped being finite by step {watch.step}"
     return Trained(model, history, watch.failure)
+
+
+def _without_end(data: ArrayData | StreamData, seed: int) -> Iterator[Batch]:
+    """The batches of one epoch after the other: `steps_per_epoch` says where an epoch ends.
+
+    Not a `PyDataset` that shuffles in `on_epoch_end`: Keras calls that before the first epoch too,
+    and TensorFlow reads ahead of it.
+    """
+    epoch = 0
+    while True:
+        yield from data.epoch(seed, epoch)
+        epoch += 1
+
+
+def _for_validation(validation: ArrayData | StreamData | None) -> Any:
+    if isinstance(validation, ArrayData):
+        return validation.arrays
+    return None if validation is None else _Held(list(validation.epoch(None, 0)))
+
+
+class _Held(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches in memory. Keras reads the first ones of a generator again at each validation."""
+
+    def __init__(self, batches: list[Batch]) -> None:
+        super().__init__()
+        self._batches = batches
+
+    @property
+    def num_batches(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self._batches[index]
+
+
+class SequentialEngine:
+    """Trains one task after the other with `train`; runs on any backend of Keras."""
+
+    def __init__(
+        self,
+        model: Any,
+        data: ArrayData | StreamData,
+        training: Training,
+        validation: ArrayData | StreamData | None = None,
+    ) -> None:
+        self._model = model
+        self._data = data
+        self._validation = validation
+
+    def train(
+        self,
+        tasks: Sequence[Task],
+        weights: list[Any] | None = None,
+        on_epoch: OnEpochs | None = None,
+    ) -> Iterator[tuple[int, Trained]]:
+        """Train each task from the same weights; yield its place and what came out."""
+        start = self._model
+        if weights is not None:
+            start = copy_model(start)
+            start.set_weights(weights)
+        for place, task in enumerate(tasks):
+            report = None if on_epoch is None else _alone(on_epoch, task.name)
+            yield (
+                place,
+                train(start, self._data, task.training, task.schedule, self._validation, report),
+            )
+
+
+def _alone(on_epoch: OnEpochs, name: str) -> OnEpoch:
+    return lambda epoch, loss: on_epoch([name], epoch, [loss])
 
 
 class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
@@ -102,7 +162,8 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.step += 1
         # Not read before the epoch's end: reading would wait for the step.
-        self._losses.append((self.step, logs["loss"]))
+        if "loss" in logs:  # a train_step of one's own need not log it
+            self._losses.append((self.step, logs["loss"]))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         for step, loss in self._losses:
@@ -113,4 +174,4 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
                 break
         self._losses.clear()
         if self.on_epoch is not None:
-            self.on_epoch(epoch + 1, float(logs["loss"]))
+            self.on_epoch(epoch + 1, float(logs.get("loss", np.nan)))

@@ -14,6 +14,7 @@ from trimgrid.errors import InputError
 from trimgrid.examples import cnn, images, lstm, mlp
 from trimgrid.examples.data import Split
 from trimgrid.randomness import isolated_randomness
+from trimgrid.startup import import_tensorflow
 from trimgrid.training import Training
 
 
@@ -53,7 +54,10 @@ def experiment(
     16
     """
     if name == "cnn":
-        return _cnn(epochs, seed, images.load_images(data or "tf_flowers", data_dir))
+        source = data or "tf_flowers"
+        if source == "tf_flowers":
+            import_tensorflow()  # TensorFlow Datasets needs it on every backend
+        return _cnn(epochs, seed, images.load_images(source, data_dir))
     if name not in ("mlp", "lstm"):
         raise InputError(f"An example must be mlp, lstm or cnn. Received: name={name!r}.")
     if data is not None or data_dir is not None:

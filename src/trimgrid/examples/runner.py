@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import threading
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
-
 from trimgrid.atomic import replacing
 from trimgrid.errors import InputError
+from trimgrid.examples.progress import Progress
 from trimgrid.grid import AttemptConfig, article_grid
 from trimgrid.report.table import recap_text
 from trimgrid.results import AttemptInfo, write_results_json
+from trimgrid.startup import start_keras
 from trimgrid.tflite import TFLiteConverter
 
 if TYPE_CHECKING:
@@ -34,8 +29,15 @@ def run_example(
     out: Path | None = None,
     data: str | None = None,
     data_dir: Path | None = None,
+    *,
+    engine: str = "auto",
+    repeats: int = 1,
+    memory: int | None = None,
 ) -> list[AttemptInfo]:
     """Run the article's example `name` with its grid of 11 attempts.
+
+    `engine`, `repeats` and `memory` (bytes) are those of `trimgrid.study.run_grid`, the others
+    those of `trimgrid.examples.experiments.experiment`.
 
     Prints the model's summary, the block of each attempt and the recap to standard output, and
     shows progress on standard error. Writes `recap.txt`, `results.json`, `tradeoff.png` and, where
@@ -49,40 +51,15 @@ def run_example(
     print(f"Example {name}: starting.", file=sys.stderr)  # the imports take seconds
     with TFLiteConverter() as converter:
         converter.start()  # its imports overlap those of this process
+        start_keras()
         from trimgrid.examples.experiments import experiment
-        from trimgrid.study import check_run
+        from trimgrid.study import run_grid
 
         task = experiment(name, epochs, seed, data, data_dir)
         grid = article_grid()
-        check_run(task.model, grid, task.split.train, task.training, task.split.validation)
-        folder.mkdir(parents=True, exist_ok=True)
-        _announce(name, grid, task)
-        task.model.summary()
-        print()
-        infos: list[AttemptInfo] = []
-        try:
-            _run(task, grid, converter, folder, infos)
-        except KeyboardInterrupt:
-            print(f"Interrupted: {len(infos)} of {len(grid) + 1} done.", file=sys.stderr)
-            raise
-        finally:
-            if infos:
-                _report(infos, folder, task)
-        return infos
-
-
-def _run(
-    task: Experiment,
-    grid: list[AttemptConfig],
-    converter: TFLiteConverter,
-    folder: Path,
-    infos: list[AttemptInfo],
-) -> None:
-    """Run the grid; print, save and append each result as soon as it is there."""
-    from trimgrid.study import run_grid
-
-    with _Progress(len(grid) + 1, task.training.epochs) as progress:
-        for info in run_grid(
+        progress = Progress(1 + len(grid) * repeats, task.training.epochs)
+        _announce(name, grid, task, repeats)
+        results = run_grid(
             task.model,
             grid,
             task.split.train,
@@ -91,10 +68,30 @@ def _run(
             converter,
             validation=task.split.validation,
             on_epoch=progress.on_epoch,
-        ):
-            infos.append(info)
-            write_results_json(infos, folder / "results.json")
-            progress.print_block(info)
+            engine=engine,
+            repeats=repeats,
+            memory=memory,
+            say=progress.say,
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        task.model.summary()
+        print()
+        infos: list[AttemptInfo] = []
+        try:
+            with progress:
+                for info in results:  # printed and saved as soon as it is there
+                    if not infos:  # from now on this process mostly waits for conversions
+                        threading.Thread(target=_import_for_pictures, daemon=True).start()
+                    infos.append(info)
+                    write_results_json(infos, folder / "results.json")
+                    progress.print_block(info)
+        except KeyboardInterrupt:
+            print(f"Interrupted: {len(infos)} of {len(grid) + 1} done.", file=sys.stderr)
+            raise
+        finally:
+            if infos:
+                _report(infos, folder, task)
+        return infos
 
 
 def check_writable(folder: Path) -> None:
@@ -123,15 +120,21 @@ where /dev/null is no folder. Name another one with --out.
         )
 
 
-def _announce(name: str, grid: list[AttemptConfig], task: Experiment) -> None:
+def _announce(name: str, grid: list[AttemptConfig], task: Experiment, repeats: int) -> None:
     import keras
 
     steps = task.training.steps(len(task.split.train[0]))
+    often = "" if repeats == 1 else f", {repeats} times"
     print(
         f"Example {name}: Keras {keras.__version__} on {keras.config.backend()}, the original and "
-        f"{len(grid)} attempts, {steps} steps each, one after the other.",
+        f"{len(grid)} attempts{often}, {steps} steps each.",
         file=sys.stderr,
     )
+
+
+def _import_for_pictures() -> None:
+    for module in ("matplotlib.figure", "matplotlib.backends.backend_agg"):
+        import_module(module)
 
 
 def _report(infos: list[AttemptInfo], folder: Path, task: Experiment) -> None:
@@ -148,47 +151,3 @@ def _report(infos: list[AttemptInfo], folder: Path, task: Experiment) -> None:
         files.append("curves.png")
     save_tradeoff(infos, folder / "tradeoff.png", error_name=task.error_name)
     print(f"Saved in {folder}: {', '.join(files)}")
-
-
-class _Progress:
-    """A bar on standard error, if that is a terminal, out of the way of what is printed."""
-
-    def __init__(self, trainings: int, epochs: int) -> None:
-        self._epochs = epochs
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("epochs, loss {task.fields[loss]},"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._task = self._bar.add_task("original (unpruned)", total=trainings * epochs, loss="-")
-        self._done = 0
-        self._current = ""
-
-    def __enter__(self) -> _Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def on_epoch(self, name: str, epoch: int, loss: float) -> None:
-        if name != self._current:
-            self._done += bool(self._current)
-            self._current = name
-        done = self._done * self._epochs + epoch
-        self._bar.update(self._task, description=name, completed=done, loss=f"{loss:.2e}")
-
-    def print_block(self, info: AttemptInfo) -> None:
-        self._bar.stop()
-        info.print()
-        print(flush=True)
-        self._bar.start()

@@ -1,0 +1,195 @@
+"""The one model whose step the vectorized engine compiles, and into which results are put."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from trimgrid import masks
+from trimgrid.data import Batch
+from trimgrid.errors import first_line
+from trimgrid.models import check_prunable, copy_model, random_states
+from trimgrid.randomness import isolated_randomness
+from trimgrid.training import Training, scaled_for
+
+Arrays = list[NDArray[Any]]
+Values = tuple[Arrays, Arrays, Arrays, Arrays]
+
+
+class UntraceableError(Exception):
+    """A model whose training step JAX can't trace; the message says why."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """The state with which a row begins: what `train_step` takes, and the masks."""
+
+    values: Values
+    masks: list[NDArray[np.bool_]]
+
+
+class Carrier:
+    """A compiled copy of the original for one kind of training: loss, optimizer, metrics.
+
+    `example`: a batch, and `validation_example` likewise, to build the metrics on.
+
+    Raises `UntraceableError` if JAX can't trace the training step, and `InputError` for a model
+    without prunable weights.
+    """
+
+    def __init__(
+        self,
+        original: Any,
+        training: Training,
+        example: Batch,
+        validation_example: Batch | None = None,
+    ) -> None:
+        self.training = training
+        self.model = copy_model(original, seed=training.seed)
+        with isolated_randomness(training.seed):
+            self.optimizer = scaled_for(self.model, training.fresh_optimizer())
+            self.model.compile(
+                optimizer=self.optimizer,
+                loss=training.loss,
+                metrics=list(training.metrics),
+                auto_scale_loss=False,
+            )
+        self.optimizer.build(self.model.trainable_variables)
+        found = check_prunable(self.model.trainable_variables)
+        self.pruned = tuple(i for i, each in enumerate(found) if each.reason is None)
+        self.logs: dict[str, Any] = {}
+        self.validation_logs: dict[str, Any] = {}
+        try:
+            # Keras makes the metrics' variables in the first step. In this scope they come to life
+            # at its end, outside the tracing.
+            with keras.StatelessScope():
+                step = self.model.train_step
+                self.logs, _ = jax.eval_shape(step, self._values(), _shapes(example))
+            if validation_example is not None:
+                logs, _ = jax.eval_shape(
+                    self.model.test_step,
+                    (*self._values()[:2], self._values()[3]),
+                    _shapes(validation_example),
+                )
+                self.validation_logs = {f"val_{key}": value for key, value in logs.items()}
+        except Exception as error:  # whatever a layer does that is not for tracing
+            raise UntraceableError(f"{type(error).__name__}: {first_line(error)}") from error
+        self.model.reset_metrics()
+        self._initial = self._now()
+        self._first_masks: dict[float, list[NDArray[np.bool_]]] = {}
+
+    @property
+    def metrics(self) -> Arrays:
+        """The values with which the metrics begin."""
+        return self._initial[3]
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of the state of one row."""
+        masks = sum(self._initial[0][place].size for place in self.pruned)
+        return masks + sum(array.nbytes for part in self._initial for array in part)
+
+    def begin_from(self, weights: Sequence[Any]) -> None:
+        """Take the weights from which rows start, as `get_weights` gives them."""
+        self.model.set_weights(weights)
+        self._initial = (*self._now()[:2], *self._initial[2:])
+        self._first_masks.clear()
+
+    def start(self, training: Training, target: float) -> Start:
+        """The state of a row before its first batch, the update of step 0 done.
+
+        `target` is the sparsity of that update, NaN if there is none. Random layers begin from the
+        training's seed, and hyperparameters that the optimizer holds in variables have the values
+        of the training's optimizer.
+        """
+        trainable, other = list(self._initial[0]), list(self._initial[1])
+        for place, state in random_states(self.model.non_trainable_variables, training.seed):
+            other[place] = state
+        chosen = [np.ones(trainable[place].shape, np.bool_) for place in self.pruned]
+        if not np.isnan(target):
+            if target not in self._first_masks:
+                kernels = [trainable[place] for place in self.pruned]
+                found = [masks.magnitude_mask(kernel, target) for kernel in kernels]
+                self._first_masks[target] = found
+            chosen = self._first_masks[target]
+            for place, mask in zip(self.pruned, chosen, strict=True):
+                trainable[place] = np.where(mask, trainable[place], trainable[place].dtype.type(0))
+        return Start((trainable, other, self._hyperparameters(training), self.metrics), chosen)
+
+    def receive(self, values: Values, chosen: Sequence[NDArray[np.bool_]]) -> Any:
+        """Put the state of a trained row into the model and return the model."""
+        model = self.model
+        variables = (model.trainable_variables, model.non_trainable_variables)
+        for targets, arrays in zip(variables, values[:2], strict=True):
+            for variable, array in zip(targets, arrays, strict=True):
+                variable.assign(array)
+        if getattr(self.optimizer, "inner_optimizer", self.optimizer).use_ema:
+            for variable, array in zip(self.optimizer.variables, values[2], strict=True):
+                variable.assign(array)
+            self.optimizer.finalize_variable_values(model.trainable_variables)
+            for place, mask in zip(self.pruned, chosen, strict=True):
+                averaged = model.trainable_variables[place]
+                averaged.assign(keras.ops.where(mask, averaged, keras.ops.zeros_like(averaged)))
+        return model
+
+    def _values(self) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
+        model = self.model
+        groups = (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            self.optimizer.variables,
+            model.metrics_variables,
+        )
+        trainable, other, optimizer, metrics = ([v.value for v in group] for group in groups)
+        return trainable, other, optimizer, metrics
+
+    def _now(self) -> Values:
+        values: Values = jax.tree.map(np.asarray, self._values())
+        return values
+
+    def _hyperparameters(self, training: Training) -> Arrays:
+        """The optimizer's first state with the training's values of what it holds in variables."""
+        state = list(self._initial[2])
+        if training.optimizer is self.training.optimizer:
+            return state
+        fresh = scaled_for(self.model, training.fresh_optimizer())
+        for own, other in _pairs(self.optimizer, fresh):
+            places = {id(variable): i for i, variable in enumerate(self.optimizer.variables)}
+            for key in held_in_variables(other):
+                variable = getattr(own, key)
+                state[places[id(variable)]] = np.asarray(getattr(other, key).value)
+        return state
+
+
+def _pairs(first: Any, second: Any) -> list[tuple[Any, Any]]:
+    """An optimizer and the one inside it, beside those of another optimizer."""
+    pairs = [(first, second)]
+    if isinstance(first, keras.optimizers.LossScaleOptimizer):
+        pairs.append((first.inner_optimizer, second.inner_optimizer))
+    return pairs
+
+
+def held_in_variables(optimizer: Any) -> list[str]:
+    """The settings of an optimizer that it holds in variables: rows may differ in them.
+
+    >>> held_in_variables(keras.optimizers.SGD(0.1, momentum=0.9))
+    ['learning_rate']
+    """
+    return [
+        key
+        for key in optimizer.get_config()
+        if isinstance(getattr(optimizer, key, None), keras.Variable)
+    ]
+
+
+def _shapes(batch: Batch) -> Any:
+    arrays = tuple(jax.tree.map(np.asarray, part) for part in batch)
+    return jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct(a.shape, jax.dtypes.canonicalize_dtype(a.dtype)), arrays
+    )

@@ -1,0 +1,111 @@
+"""Which engine trains a model, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from trimgrid.startup import check_engine, gpu_at_hand
+
+# Convolutions of every kind: transposed, depthwise, separable, and those in a recurrent layer.
+_CONVOLUTIONS = tuple(getattr(keras.layers, name) for name in dir(keras.layers) if "Conv" in name)
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """An engine, "vectorized" or "sequential", and the reason for it in a few words."""
+
+    engine: str
+    reason: str
+
+    def describe(self) -> str:
+        """Return one line that says engine, backend, devices and reason.
+
+        >>> print(EngineChoice("sequential", "asked for").describe())  # doctest: +ELLIPSIS
+        Engine: sequential on ...: asked for.
+        """
+        backend = keras.config.backend()
+        devices = f", {_devices()}" if backend == "jax" and self.engine == "vectorized" else ""
+        return f"Engine: {self.engine} on {backend}{devices}: {self.reason}."
+
+
+def choose_engine(model: Any, wanted: str = "auto") -> EngineChoice:
+    """Choose the engine that trains a model on the backend of this process.
+
+    "vectorized" trains all attempts in one program and runs on JAX only, "sequential" one after the
+    other on any backend. "auto" takes the first on JAX, but the second for a model with
+    convolutions on a CPU, which JAX trains slowly.
+
+    Raises `InputError` for an unknown name, and for "vectorized" on another backend than JAX.
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> choose_engine(model, "sequential")
+    EngineChoice(engine='sequential', reason='as asked for')
+    """
+    backend = keras.config.backend()
+    check_engine(wanted, backend)
+    if wanted != "auto":
+        return EngineChoice(wanted, "as asked for")
+    if backend == "tensorflow" and has_convolutions(model) and not gpu_at_hand():
+        return EngineChoice(
+            "sequential", "TensorFlow trains convolutions on a CPU about 4 times faster than JAX"
+        )
+    if backend != "jax":
+        return EngineChoice("sequential", "the vectorized engine needs JAX (KERAS_BACKEND=jax)")
+    if _platform() == "cpu" and has_convolutions(model):
+        # The vectorized engine would take twice as long again.
+        return EngineChoice(
+            "sequential",
+            "convolutions on a CPU; KERAS_BACKEND=tensorflow trains them about 4 times faster",
+        )
+    return EngineChoice("vectorized", "all attempts train in one program")
+
+
+def has_convolutions(model: Any) -> bool:
+    """Tell whether a convolution is among the layers of a model, however deep.
+
+    >>> inner = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.DepthwiseConv2D(3)])
+    >>> has_convolutions(keras.Sequential([inner, keras.layers.Flatten()]))
+    True
+    """
+    return any(isinstance(layer, _CONVOLUTIONS) for layer in _layers(model, set()))
+
+
+def _layers(layer: Any, seen: set[int]) -> Iterator[Any]:
+    """Find a layer and all those that it holds: in a model, a wrapper, or a layer of one's own.
+
+    Only models have a public list of their layers, so the attributes are looked through.
+    """
+    if id(layer) in seen:
+        return
+    seen.add(id(layer))
+    yield layer
+    for value in vars(layer).values():
+        held = [value] if isinstance(value, keras.Layer) else _items(value)
+        for each in held:
+            if isinstance(each, keras.Layer):
+                yield from _layers(each, seen)
+
+
+def _items(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple | set) else []
+
+
+def _platform() -> str:
+    """Return what JAX computes on: "cpu", "gpu", "tpu"."""
+    import jax
+
+    return str(jax.default_backend())
+
+
+def _devices() -> str:
+    import jax
+
+    count, kind = jax.local_device_count(), _platform()
+    name = kind.upper() if kind in ("cpu", "gpu", "tpu") else kind
+    return f"{count} {name} device{'s' if count != 1 else ''}"

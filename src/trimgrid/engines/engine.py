@@ -1,0 +1,80 @@
+"""What both engines have in common, and how one is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from trimgrid.data import ArrayData, StreamData
+from trimgrid.engines.choice import EngineChoice
+from trimgrid.engines.sequential import SequentialEngine
+from trimgrid.engines.trained import OnEpoch, Trained
+from trimgrid.errors import InputError
+from trimgrid.training import Task, Training
+
+
+class Engine(Protocol):
+    """Trains copies of a model."""
+
+    def train(
+        self,
+        tasks: Sequence[Task],
+        weights: list[Any] | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> Iterator[tuple[int, Trained]]:
+        """Train each task from the same weights; yield its place and what came out, as it comes.
+
+        `weights`: as `get_weights` of a copy of the model gives them; None: the model's own. The
+        model of a `Trained` is good until the next is asked for.
+        """
+
+
+def open_engine(
+    choice: EngineChoice,
+    model: Any,
+    data: ArrayData | StreamData,
+    validation: ArrayData | StreamData | None,
+    training: Training,
+    *,
+    attempts: int,
+    seeds: int,
+    memory: int | None,
+    say: Callable[[str], None],
+    fallback: bool,
+) -> Engine:
+    """Open the engine of a choice, and say which it is.
+
+    With `fallback` a model that JAX can't trace goes to the sequential engine.
+
+    Raises `InputError` as the engine does, and without `fallback` for a model that JAX can't trace.
+    """
+    if choice.engine == "vectorized":
+        # Only here: JAX need not be imported where it is not wanted.
+        from trimgrid.engines.carrier import UntraceableError
+        from trimgrid.engines.vectorized import VectorizedEngine
+
+        say(choice.describe())
+        watched = validation
+        if isinstance(watched, StreamData):
+            watched = ArrayData.of_stream(watched)
+        try:
+            return VectorizedEngine(
+                model,
+                data,
+                training,
+                watched,
+                attempts=attempts,
+                seeds=seeds,
+                memory=memory,
+                say=say,
+            )
+        except UntraceableError as error:
+            if not fallback:
+                raise InputError(
+                    "The vectorized engine needs a model whose training step JAX can trace. "
+                    f"Received: {model.name!r}, which fails with {error} Take "
+                    "engine='sequential'."
+                ) from error
+            choice = EngineChoice("sequential", f"JAX can't trace {model.name!r}: {error}")
+    say(choice.describe())
+    return SequentialEngine(model, data, training, validation)

@@ -1,0 +1,145 @@
+"""From trained models to results: counted, evaluated, saved, weighed and converted."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import keras
+import numpy as np
+
+from trimgrid.engines.trained import Trained
+from trimgrid.errors import InputError, first_line
+from trimgrid.export import ModelWriter
+from trimgrid.results import AttemptInfo, summarize
+from trimgrid.tflite import Conversion, ConversionError, TFLiteConverter
+
+# Rows of the data on which every converted file is run.
+_SAMPLES = 16
+
+Evaluate: TypeAlias = Callable[[Any], Any]
+"""From a trained model to its error, or to its predictions on the test data and their error."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A trained model's weights, and its predictions and error unless its training failed."""
+
+    weights: list[Any]
+    predictions: Any
+    error: float
+    failure: str | None
+
+
+Repeats: TypeAlias = dict[int, Evaluated]
+"""The evaluated repeats of an attempt, by the places of their trainings."""
+
+
+class Measured:
+    """A result that is complete but for its `.tflite`."""
+
+    def __init__(self, info: AttemptInfo, conversion: Future[Conversion] | None) -> None:
+        self._info = info
+        self._conversion = conversion
+
+    def done(self) -> bool:
+        """Tell whether `result` need not wait."""
+        return self._conversion is None or self._conversion.done()
+
+    def result(self) -> AttemptInfo:
+        """Wait for the conversion and put its sizes, or its failure, into the result."""
+        info = self._info
+        if self._conversion is None:
+            return info
+        try:
+            size = self._conversion.result().size
+        except (ConversionError, OSError) as error:
+            status = f"no .tflite: {first_line(error)}"
+            return replace(info, status=status if info.status == "ok" else info.status)
+        return replace(info, unzippedlt_size=size.plain, zippedlt_size=size.zipped)
+
+
+class Measurer:
+    """Evaluates and measures models of one structure.
+
+    `model`: one of them. `rows`: inputs, the first of which each `.tflite` is run on. `folder`
+    takes the files until they are converted.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        evaluate: Evaluate,
+        converter: TFLiteConverter | None,
+        rows: Any,
+        folder: Path,
+    ) -> None:
+        self._writer = ModelWriter(model)
+        self._evaluate = evaluate
+        self._converter = converter
+        self._samples = keras.tree.map_structure(lambda a: np.asarray(a[:_SAMPLES]), rows)
+        self._folder = folder
+
+    def evaluate(self, trained: Trained) -> Evaluated:
+        """Evaluate a trained model; one whose training failed has no error.
+
+        Raises `InputError` if the function given gives neither an error nor predictions and error.
+        """
+        weights = trained.model.get_weights()
+        if trained.failure is not None:
+            return Evaluated(weights, None, math.nan, trained.failure)
+        found = self._evaluate(trained.model)
+        predictions, error = (
+            found if isinstance(found, tuple) and len(found) == 2 else (None, found)
+        )
+        try:
+            error = float(error)
+        except (TypeError, ValueError) as problem:
+            raise InputError(
+                "evaluate must give the error of a model, a number, or predictions and error. "
+                f"Received: {type(found).__name__}. Return predictions, error."
+            ) from problem
+        predictions = None if predictions is None else np.asarray(predictions)
+        return Evaluated(weights, predictions, error, None)
+
+    def measure(self, name: str, repeats: Sequence[Evaluated]) -> Measured:
+        """Count, save and weigh the repeat that stands for an attempt, and queue its conversion."""
+        good = [each for each in repeats if each.failure is None]
+        failures = [each.failure for each in repeats if each.failure is not None]
+        median, place = summarize([each.error for each in good] or [math.nan])
+        chosen = (good or repeats)[place]
+        total = sum(array.size for array in chosen.weights)
+        nonzero = sum(int(np.count_nonzero(array)) for array in chosen.weights)
+        info = AttemptInfo(
+            name, total, nonzero, total - nonzero, None, None, None, None, None, median
+        )
+        if not good:
+            return Measured(replace(info, status=f"training failed: {failures[0]}"), None)
+        # A folder each: a name may hold what a file name can't.
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        sizes = self._writer.measure(chosen.weights, folder)
+        info = replace(
+            info,
+            unzippedh5_size=sizes.h5.plain,
+            zippedh5_size=sizes.h5.zipped,
+            keras_size=sizes.keras.plain,
+            zipped_keras_size=sizes.keras.zipped,
+            y_pred=chosen.predictions,
+            errors=tuple(each.error for each in good) if len(repeats) > 1 else (),
+        )
+        if failures:
+            status = f"{len(failures)} of {len(repeats)} repeats failed: {failures[0]}"
+            info = replace(info, status=status)
+        elif not math.isfinite(info.error):
+            info = replace(info, status=f"evaluation failed: the error is {chosen.error}")
+        if self._converter is None:
+            return Measured(info, None)
+        return Measured(
+            info,
+            self._converter.submit(folder / "model.keras", folder / "model.tflite", self._samples),
+        )
