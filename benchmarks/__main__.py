@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 
 import benchmarks.examples_cold
+import benchmarks.grid_size
+import benchmarks.grid_training
 import benchmarks.mask_selection
 import benchmarks.step_overhead
 from benchmarks.reporting import publish
@@ -15,6 +17,8 @@ from benchmarks.reporting import publish
 BENCHMARKS = {
     "mask_selection": benchmarks.mask_selection.measure,
     "step_overhead": benchmarks.step_overhead.measure,
+    "grid_training": benchmarks.grid_training.measure,
+    "grid_size": benchmarks.grid_size.measure,
     "examples_cold": benchmarks.examples_cold.measure,
 }
 

@@ -1,4 +1,7 @@
-"""A child process that answers one JSON object a line: a backend each, side by side in one run."""
+"""A child process that answers one JSON object a line: side by side in one run, each on its own.
+
+Imports only the standard library, so that the children in the environments of peers can use it.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,49 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 
 class Child:
-    """A running `python -m MODULE BACKEND`, idle between its answers."""
+    """A running `python -m MODULE BACKEND`, idle between its answers.
 
-    def __init__(self, module: str, backend: str) -> None:
+    `python`: the interpreter, this process's own by default. `cores`: how many of the processor's
+    cores it may use, all by default. `environment`: variables besides this process's own.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        backend: str,
+        python: Path | None = None,
+        cores: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        allowed = sorted(os.sched_getaffinity(0))[:cores]
+        # Before the child starts: libraries count the cores when they are imported.
+        pinned = () if cores is None else ("taskset", "-c", ",".join(map(str, allowed)))
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, backend],
+            [*pinned, str(python or sys.executable), "-m", module, backend],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             encoding="utf-8",
-            env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env={
+                **os.environ,
+                "KERAS_BACKEND": backend,
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+                **(environment or {}),
+            },
         )
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
 
     def ask(self, command: str, **arguments: Any) -> Any:
         """Have the child run a command and return its answer.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from benchmarks.child import serve
 
 Method = Callable[[], Any]
+Methods = Callable[[NDArray[np.float32], float], dict[str, Method]]
 
 
 def weights(size: int, tied: bool) -> NDArray[np.float32]:
@@ -59,7 +60,7 @@ def jax_methods(values: NDArray[np.float32], sparsity: float) -> dict[str, Metho
 
 
 def tensorflow_methods(values: NDArray[np.float32], sparsity: float) -> dict[str, Method]:
-    """TensorFlow: ours in a `tf.function` without and with XLA, and TFMOT's way."""
+    """TensorFlow: ours in a `tf.function` without and with XLA."""
     import tensorflow as tf
 
     from trimgrid.selection import magnitude_mask
@@ -67,51 +68,32 @@ def tensorflow_methods(values: NDArray[np.float32], sparsity: float) -> dict[str
     kept, share = tf.constant(values), tf.constant(sparsity, tf.float32)
     graph = tf.function(magnitude_mask, autograph=False)
     compiled = tf.function(magnitude_mask, autograph=False, jit_compile=True)
-    sorting = tf.function(_sorted_mask, autograph=False)
     # .numpy() of a CPU tensor is a view: it waits for the result and copies nothing.
     return {
         "trimgrid, TensorFlow": lambda: graph(kept, share).numpy(),
         "trimgrid, TensorFlow XLA": lambda: compiled(kept, share).numpy(),
-        "sort as TFMOT, TensorFlow": lambda: sorting(kept, share).numpy(),
     }
 
 
-def _sorted_mask(tensor: Any, sparsity: Any) -> Any:
-    """Choose a mask by TFMOT's documented algorithm; the code is ours.
-
-    All magnitudes are sorted by `top_k`, the one at the place of the last weight that stays is the
-    threshold, and what is not below it stays.
-    """
-    import tensorflow as tf
-
-    magnitudes = tf.abs(tensor)
-    size = tf.size(magnitudes)
-    kept = tf.maximum(tf.round(tf.cast(size, tf.float32) * (1 - sparsity)), 1)
-    ordered = tf.math.top_k(tf.reshape(magnitudes, [-1]), k=size, sorted=True).values
-    return magnitudes >= tf.gather(ordered, tf.cast(kept, tf.int32) - 1)
-
-
-_FRAMEWORKS = {"numpy": numpy_methods, "jax": jax_methods, "tensorflow": tensorflow_methods}
-
-
 class Worker:
-    """The methods of one framework on the tensor that was prepared last."""
+    """Methods on the tensor that was prepared last; `methods` makes them for weights."""
 
-    def __init__(self, framework: str) -> None:
-        self._framework = framework
+    def __init__(self, methods: Methods) -> None:
+        self._make = methods
         self._methods: dict[str, Method] = {}
 
     def prepare(self, size: int, tied: bool, sparsity: float) -> list[str]:
         """Make the tensor; return the names of the methods."""
         self._methods = {}  # lets go of the tensor before
-        self._methods = _FRAMEWORKS[self._framework](weights(size, tied), sparsity)
+        self._methods = self._make(weights(size, tied), sparsity)
         return list(self._methods)
 
     def check(self, method: str) -> dict[str, Any]:
         """Run a method once, which compiles it too; tell what mask it gives."""
         result = np.asarray(self._methods[method]())
-        if result.dtype != np.bool_:
+        if result.ndim == 0 or "sort" in method:  # a threshold, or magnitudes in order
             return {"zeros": None, "digest": None}
+        result = result != 0  # TFMOT's masks are numbers
         zeros = result.size - int(np.count_nonzero(result))
         return {"zeros": zeros, "digest": hashlib.sha256(np.packbits(result).tobytes()).hexdigest()}
 
@@ -122,6 +104,12 @@ class Worker:
         return perf_counter() - start
 
 
-if __name__ == "__main__":
-    worker = Worker(sys.argv[1])
+def serve_methods(methods: Methods) -> None:
+    """Answer the parent's commands until it goes."""
+    worker = Worker(methods)
     serve({"prepare": worker.prepare, "check": worker.check, "time": worker.time})
+
+
+if __name__ == "__main__":
+    frameworks = {"numpy": numpy_methods, "jax": jax_methods, "tensorflow": tensorflow_methods}
+    serve_methods(frameworks[sys.argv[1]])

@@ -12,6 +12,7 @@ _REQUIREMENTS = (
     "tensorflow-model-optimization==0.8.1",
     "scikit-learn",
 )
+TFMOT_ENVIRONMENT = {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def tfmot_python(cache: Path) -> Path:
@@ -29,3 +30,8 @@ def tfmot_python(cache: Path) -> Path:
         subprocess.run([*command, *_REQUIREMENTS], check=True)
         ready.write_text(wanted, encoding="utf-8")
     return python
+
+
+def tfmot_article(python: Path, *arguments: str) -> tuple[str, ...]:
+    """Return the command of the article's script in that environment."""
+    return (str(python), str(Path(__file__).with_name("tfmot_article.py")), *arguments)
