@@ -40,17 +40,17 @@ class Method:
 
 
 _TFMOT = Method("TFMOT", "tfmot", "tensorflow", 3)
-_OURS = Method("vectorized, JAX", "vectorized", "jax", 7)
-_ONE_CORE = Method("vectorized, JAX, 1 core", "vectorized", "jax", 7, cores=1)
+_OURS = Method("vectorized, JAX", "vectorized", "jax", 5)
+_ONE_CORE = Method("vectorized, JAX, 1 core", "vectorized", "jax", 3, cores=1)
 _SEQUENTIAL = Method("sequential, JAX", "sequential", "jax", 3)
 _METHODS = (
     _TFMOT,
     _OURS,
     _ONE_CORE,
     _SEQUENTIAL,
-    Method("sequential, TensorFlow", "sequential", "tensorflow", 3),
-    Method("model.fit without pruning, JAX", "plain", "jax", 3),
-    Method("model.fit without pruning, TensorFlow", "plain", "tensorflow", 3),
+    Method("sequential, TensorFlow", "sequential", "tensorflow", 1),
+    Method("model.fit without pruning, JAX", "plain", "jax", 1),
+    Method("model.fit without pruning, TensorFlow", "plain", "tensorflow", 1),
 )
 # Times faster than TFMOT, compilation counted and without.
 _LIMITS = {"mlp": (30, 150), "lstm": (10, 15)}

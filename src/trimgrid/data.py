@@ -62,7 +62,8 @@ class ArrayData:
 class StreamData:
     """A stream of batches: their order and size are its own, it is read once an epoch.
 
-    `sizes` holds the number of examples of each batch; to find them the stream is read once.
+    `sizes` holds the number of examples of each batch, `even` tells whether examples have the same
+    shape in all batches; to find out the stream is read once.
 
     Raises `InputError` for an iterator that can be read only once, a stream without batches or
     without an end, and batches that are not (inputs, targets) or (inputs, targets, weights).
@@ -91,9 +92,12 @@ class StreamData:
         self._stream = stream
         self._name = name
         self._class_weight = class_weight
-        self.sizes: tuple[int, ...] = tuple(
-            count_examples(batch[:2]) for batch in self._batches(self._open())
-        )
+        sizes, shapes = [], set()
+        for batch in self._batches(self._open()):
+            sizes.append(count_examples(batch[:2]))
+            shapes.add(tuple(array.shape[1:] for array in keras.tree.flatten(batch)))
+        self.sizes: tuple[int, ...] = tuple(sizes)
+        self.even = len(shapes) <= 1
         if not self.sizes:
             raise InputError(
                 f"The {name} must have at least one batch. Received: {type(stream).__name__}, "
@@ -105,18 +109,20 @@ class StreamData:
 
         Raises `RunError` if the batches are not those that were counted.
         """
-        place = -1
-        for place, batch in enumerate(self._batches(self._open())):
-            if place >= len(self.sizes) or count_examples(batch[:2]) != self.sizes[place]:
-                break
+        place = 0
+        for batch in self._batches(self._open()):
+            if self.sizes[place : place + 1] != (count_examples(batch[:2]),):
+                raise self._changed(place, epoch)
             yield batch
-        else:
             place += 1
-        if place != len(self.sizes):
-            raise RunError(
-                f"The {self._name} changed: batch {place + 1} of epoch {epoch + 1} is not of the "
-                "size that it had when the batches were counted."
-            )
+        if place < len(self.sizes):
+            raise self._changed(place, epoch)
+
+    def _changed(self, place: int, epoch: int) -> RunError:
+        return RunError(
+            f"The {self._name} changed: batch {place + 1} of epoch {epoch + 1} is not of the "
+            "size that it had when the batches were counted."
+        )
 
     def _open(self) -> Iterator[Any]:
         stream = self._stream
@@ -128,7 +134,8 @@ class StreamData:
 
     @staticmethod
     def _indexed(dataset: keras.utils.PyDataset) -> Iterator[Any]:
-        for index in range(len(dataset)):
+        dataset.on_epoch_begin()
+        for index in range(dataset.num_batches):
             yield dataset[index]
         dataset.on_epoch_end()
 

@@ -19,7 +19,7 @@ _LARGEST = 2**31 - 1
 _BISECTED_UP_TO = 2**16
 
 
-def kept_count(size: int, sparsity: Any) -> Any:
+def kept_count(size: Any, sparsity: Any) -> Any:
     """How many of `size` weights stay at `sparsity`, as an int32 scalar tensor.
 
     The float32 arithmetic of `trimgrid.masks.kept_count`, operation by operation, so that
@@ -30,7 +30,7 @@ def kept_count(size: int, sparsity: Any) -> Any:
     """
     kept = ops.round(ops.cast(size, "float32") * (1.0 - ops.cast(sparsity, "float32")))
     # float32 can't hold every int32: stay inside [1, size] in integers.
-    return ops.clip(ops.cast(kept, "int32"), min(1, size), size)
+    return ops.clip(ops.cast(kept, "int32"), ops.minimum(1, size), size)
 
 
 def kth_smallest(keys: Any, rank: Any) -> Any:
@@ -76,12 +76,14 @@ def _bisect(keys: Any, rank: Any) -> Any:
     return ops.fori_loop(0, 31, narrow, ops.cast(0, "int32"))
 
 
-def magnitude_mask(weights: Any, sparsity: Any) -> Any:
+def magnitude_mask(weights: Any, sparsity: Any, size: Any = None) -> Any:
     """Boolean mask of the weights that stay, of the shape of `weights`.
 
     Exactly `kept_count(n, sparsity)` weights stay: those of largest magnitude, as float32;
     of equal magnitudes the ones with the lower flat index go first. `sparsity` is a scalar,
-    a Python number or a tensor.
+    a Python number or a tensor. Where `size`, an int32 scalar of at least 1, is given, only so many
+    weights count, and behind them the tensor must be filled up with NaN; there the mask says
+    nothing.
 
     >>> import numpy as np
     >>> mask = magnitude_mask(np.array([[0.1, -3.0], [2.0, -0.2]], "float32"), 0.5)
@@ -91,7 +93,8 @@ def magnitude_mask(weights: Any, sparsity: Any) -> Any:
     """
     shape = weights.shape
     flat = ops.reshape(ops.cast(weights, "float32"), (-1,))
-    size = int(flat.shape[0])
+    length = int(flat.shape[0])
+    size = length if size is None else size
     # Without their sign bit the bits of floats, read as integers, are ordered as magnitudes are;
     # every NaN becomes the first one above infinity.
     keys = ops.minimum(ops.bitwise_and(ops.view(flat, "int32"), _LARGEST), 0x7F80_0001)
@@ -102,7 +105,7 @@ def magnitude_mask(weights: Any, sparsity: Any) -> Any:
     wanted = pruned - ops.cast(ops.sum(ops.cast(below, "int32")), "int32")  # so many ties go
 
     def first_ties() -> Any:
-        places = ops.where(ties, ops.arange(size, dtype="int32"), _LARGEST)
+        places = ops.where(ties, ops.arange(length, dtype="int32"), _LARGEST)
         return ops.less_equal(places, kth_smallest(places, wanted))
 
     # Most often the threshold is one single weight, and then there is no tie to break.

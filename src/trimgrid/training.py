@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from trimgrid.errors import InputError
+from trimgrid.pruning import MagnitudePruning
 from trimgrid.schedules import Schedule, check_integer
 
 
@@ -23,7 +24,8 @@ class Training:
     the data and the random layers. `metrics`: names of Keras metrics for the history.
     `class_weight`: the weight of each class's examples in the loss, 1 where not named.
 
-    Raises `InputError` for epochs or a batch size below 1, a negative seed, and unknown names.
+    Raises `InputError` for epochs or a batch size below 1, a negative seed, unknown names, and an
+    optimizer that prunes.
 
     >>> Training(loss="mse", epochs=100, batch_size=80).steps(480)
     600
@@ -47,6 +49,11 @@ class Training:
                         "A loss or optimizer given by name must be one of Keras'. "
                         f"Received: {value!r}. Give a known name or the object."
                     ) from error
+        if isinstance(self.optimizer, MagnitudePruning):
+            raise InputError(
+                "The optimizer of a training only trains: what is pruned, the attempts say. "
+                f"Received: optimizer={self.optimizer.name!r}. Give the optimizer inside it."
+            )
         for name, minimum in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
             object.__setattr__(self, name, check_integer(name, getattr(self, name), minimum))
 
@@ -106,7 +113,7 @@ def fresh_optimizer(optimizer: Any) -> Any:
 def scaled_for(model: Any, optimizer: Any) -> Any:
     """Return the optimizer, inside a scaling of the loss if the model computes in float16.
 
-    >>> scaled_for(keras.Sequential([keras.layers.Dense(1)]), keras.optimizers.SGD()).name
+    >>> type(scaled_for(keras.Sequential([keras.layers.Dense(1)]), keras.optimizers.SGD())).__name__
     'SGD'
     """
     half = model.dtype_policy.name == "mixed_float16"

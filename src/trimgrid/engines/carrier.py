@@ -135,7 +135,8 @@ class Carrier:
             self.optimizer.finalize_variable_values(model.trainable_variables)
             for place, mask in zip(self.pruned, chosen, strict=True):
                 averaged = model.trainable_variables[place]
-                averaged.assign(keras.ops.where(mask, averaged, keras.ops.zeros_like(averaged)))
+                value = averaged.value
+                averaged.assign(keras.ops.where(mask, value, keras.ops.zeros_like(value)))
         return model
 
     def _values(self) -> tuple[list[Any], list[Any], list[Any], list[Any]]:

@@ -55,9 +55,12 @@ def open_engine(
 
         say(choice.describe())
         watched = validation
-        if isinstance(watched, StreamData):
-            watched = ArrayData.of_stream(watched)
         try:
+            for each in (data, validation):
+                if isinstance(each, StreamData) and not each.even:
+                    raise UntraceableError("batches whose examples have several shapes.")
+            if isinstance(watched, StreamData):
+                watched = ArrayData.of_stream(watched)
             return VectorizedEngine(
                 model,
                 data,
@@ -75,6 +78,7 @@ def open_engine(
                     f"Received: {model.name!r}, which fails with {error} Take "
                     "engine='sequential'."
                 ) from error
-            choice = EngineChoice("sequential", f"JAX can't trace {model.name!r}: {error}")
+            why = str(error).rstrip(".")
+            choice = EngineChoice("sequential", f"JAX can't trace {model.name!r}: {why}")
     say(choice.describe())
     return SequentialEngine(model, data, training, validation)

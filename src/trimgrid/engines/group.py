@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from trimgrid.data import ArrayData
 from trimgrid.engines.carrier import Carrier, Values
+from trimgrid.engines.collection import collection_paused
 from trimgrid.engines.feeding import Feeder, Pace
 from trimgrid.engines.memory import needed
 from trimgrid.engines.program import AXIS, Layout, Rows, build_program, compile_program
@@ -96,7 +97,8 @@ class GroupProgram:
         )
         state, targets, order, *rest = (self._shapes(value, spec) for value, spec in arguments)
         program = build_program(self.carrier.model, self._layout, self._mesh)
-        return program.lower(state, Rows(targets, order), *rest)
+        with collection_paused():
+            return program.lower(state, Rows(targets, order), *rest)
 
     def compile(self, lowered: Any = None) -> int:
         """Compile the program, if it is not yet; return the bytes it needs on all devices."""

@@ -12,6 +12,16 @@ from trimgrid.errors import InputError
 
 SHARE = 0.6
 _CGROUP = Path("/sys/fs/cgroup")
+# Limit, use, statistics, and in these the name of idle files' bytes, of versions 2 and 1.
+_CGROUP_FILES = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    (
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+        "total_inactive_file",
+    ),
+)
 
 
 def budget(memory: int | None, devices: Sequence[Any]) -> int:
@@ -43,12 +53,13 @@ def free_memory() -> int:
     True
     """
     free = [int(psutil.virtual_memory().available)]
-    for limit, used in (
-        ("memory.max", "memory.current"),  # control groups, version 2
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),  # version 1
-    ):
+    for limit, used, statistics, files in _CGROUP_FILES:
         try:
-            free.append(int((_CGROUP / limit).read_text()) - int((_CGROUP / used).read_text()))
+            room = int((_CGROUP / limit).read_text()) - int((_CGROUP / used).read_text())
+            # What is used counts files that were read, and of these the idle ones can go.
+            lines = (_CGROUP / statistics).read_text().splitlines()
+            idle = dict(line.split(" ", 1) for line in lines).get(files, "0")
+            free.append(room + int(idle))
         except (OSError, ValueError):  # no such group, or "max": no limit
             continue
     return max(1, min(free))

@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 
 from trimgrid.data import ArrayData, StreamData
 from trimgrid.engines.carrier import Carrier, held_in_variables
+from trimgrid.engines.collection import collection_paused
 from trimgrid.engines.feeding import Feeder
 from trimgrid.engines.group import GroupProgram, Outcome, Plan
 from trimgrid.engines.memory import budget, readable
@@ -28,6 +29,10 @@ from trimgrid.training import Task, Training
 
 # What rows hold is counted so often in memory: the state, and the program's room to work.
 ROOM = 3
+
+
+class NoRoomError(InputError):
+    """Not even the smallest program keeps within the memory."""
 
 
 class VectorizedEngine:
@@ -87,12 +92,12 @@ class VectorizedEngine:
         self._mesh = Mesh(np.array(self._devices), (AXIS,))
         self._budget = budget(memory, self._devices)
         resident = isinstance(data, ArrayData) and self._copies(data) < self._budget // 2
-        orders = seeds if resident else 1
-        self._source = Source.of(data, resident, orders, training.epochs, self._budget // 8)
-        self._feeder = Feeder(self._source, validation, self._mesh)
         self._carriers: dict[str, Carrier] = {}
         self._programs: dict[tuple[str, bool], GroupProgram] = {}
-        self._program(training, alone=False)
+        try:
+            self._open(resident, seeds, self._budget // 8)
+        except NoRoomError:
+            self._open(resident=False, seeds=seeds, chunk=0)  # a batch at a time
 
     def train(
         self,
@@ -109,7 +114,9 @@ class VectorizedEngine:
         Raises `RunError` if even one attempt alone does not find enough memory.
         """
         start = self._original.get_weights() if weights is None else weights
-        by_seed = isinstance(self._data, ArrayData) and not self._source.resident
+        # A group has so many orders of the data; a stream has its own, whatever the seed.
+        seeds = len({task.training.seed for task in tasks})
+        by_seed = isinstance(self._data, ArrayData) and seeds > self._source.orders
         for waiting in _alike(tasks, by_seed):
             while waiting:
                 training = tasks[waiting[0]].training
@@ -119,7 +126,7 @@ class VectorizedEngine:
                 try:
                     outcomes = self._run(program, [tasks[place] for place in group], on_epoch)
                 except jax.errors.JaxRuntimeError as error:
-                    self._make_smaller(program, training, len(waiting) == 1, error)
+                    self._make_smaller(program, error)
                     continue
                 del waiting[: len(group)]
                 for place, outcome in zip(group, outcomes, strict=True):
@@ -144,13 +151,25 @@ class VectorizedEngine:
             history = {key: values[:epochs] for key, values in history.items()}
             failure = f"the loss became {outcome.bad_loss} at step {outcome.bad_step + 1}"
             return Trained(model, history, failure)
-        if not all(np.isfinite(array).all() for array in outcome.values[0]):
+        if not all(np.isfinite(array).all() for part in outcome.values[:2] for array in part):
             steps = self._source.steps * self._training.epochs
             failure = f"the weights stopped being finite by step {steps}"
             return Trained(model, history, failure)
         return Trained(model, history, None)
 
     # -- programs ------------------------------------------------------------------------------
+
+    def _open(self, resident: bool, seeds: int, chunk: int) -> None:
+        """Plan the way of the data to the devices, in chunks of so many bytes if it does not stay
+        there, and make the first program."""
+        # Orders of the data lie on the devices too. Where they would take too much room, a group
+        # has attempts of one seed only.
+        order_bytes = 4 * sum(self._data.sizes) * len(self._devices)
+        orders = seeds if resident and seeds * order_bytes <= self._budget // 8 else 1
+        epochs = self._training.epochs
+        self._source = Source.of(self._data, resident, orders, epochs, chunk)
+        self._feeder = Feeder(self._source, self._validation, self._mesh)
+        self._program(self._training, alone=False)
 
     def _program(self, training: Training, alone: bool) -> GroupProgram:
         """The program for such trainings, made and compiled when it is first asked for.
@@ -172,12 +191,13 @@ class VectorizedEngine:
         if kind not in self._carriers:
             example = next(self._data.epoch(None, 0))
             validation = self._validation
-            self._carriers[kind] = Carrier(
-                self._original,
-                training,
-                example,
-                None if validation is None else next(validation.epoch(None, 0)),
-            )
+            with collection_paused():
+                self._carriers[kind] = Carrier(
+                    self._original,
+                    training,
+                    example,
+                    None if validation is None else next(validation.epoch(None, 0)),
+                )
         return self._carriers[kind]
 
     def _planned(self, carrier: Carrier, attempts: int) -> GroupProgram:
@@ -200,7 +220,7 @@ class VectorizedEngine:
     def _fitting(self, program: GroupProgram) -> GroupProgram:
         """The program compiled, or a smaller one, so that it keeps within the memory.
 
-        Raises `InputError` if not even the smallest does.
+        Raises `NoRoomError` if not even the smallest does.
         """
         while True:
             try:
@@ -213,8 +233,9 @@ class VectorizedEngine:
                 return program
             smaller = self._half(program)
             if smaller is None:
-                what = "more than there is" if needed is None else readable(needed)
-                raise InputError(
+                # One percent more: the figure is rounded, and so much must be enough.
+                what = "more than there is" if needed is None else readable(1.01 * needed)
+                raise NoRoomError(
                     "The memory for training must have room for one attempt. "
                     f"Received: {readable(self._budget)}, where this model, its data and batches "
                     f"of {max(self._source.sizes)} need {what}. Give more memory, or smaller "
@@ -236,9 +257,7 @@ class VectorizedEngine:
     def _with_room(self, carrier: Carrier, width: int, capacity: int) -> GroupProgram:
         return GroupProgram(carrier, self._feeder, self._validation, self._mesh, width, capacity)
 
-    def _make_smaller(
-        self, program: GroupProgram, training: Training, alone: bool, error: Exception
-    ) -> None:
+    def _make_smaller(self, program: GroupProgram, error: Exception) -> None:
         """Replace a program that ran out of memory by one with half the room.
 
         Raises the error if it is another one, and `RunError` where there is no smaller program.

@@ -18,8 +18,9 @@ from trimgrid.engines.group import GroupProgram
 from trimgrid.engines.windows import Source
 from trimgrid.training import Task, Training
 
-LARGEST_CPU_BLOCK = 8
-"""How many rows go side by side on a CPU at most: their state is to fit the processor's cache."""
+LARGEST_CPU_BLOCK = 2
+"""How many rows go side by side on a CPU: always as many, whatever the number of attempts, because
+XLA sums in another order for another width. Wider blocks were measured to be no faster."""
 
 # A training of less arithmetic than this takes less time than compiling a second program to
 # measure: then the kind of the model decides.
@@ -138,15 +139,17 @@ def _known(key: str) -> dict[str, float] | None:
     try:
         found = json.loads((cache_folder() / "widths" / f"{key}.json").read_text())
         return {name: float(found[name]) for name in ("vmap", "loop")}
-    except (OSError, ValueError, KeyError, TypeError):  # not there, or not ours
+    # Not there, or not ours; RuntimeError: a user without a home.
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None
 
 
 def _remember(key: str, times: dict[str, float]) -> None:
-    folder = cache_folder() / "widths"
     try:
+        folder = cache_folder() / "widths"
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / f"{key}.json") as unfinished:
             unfinished.write_text(json.dumps(times), encoding="utf-8")
-    except OSError:  # a folder that can't be written costs the next run a measurement
+    # A folder that can't be written costs the next run a measurement.
+    except (OSError, RuntimeError):
         return

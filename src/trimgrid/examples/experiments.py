@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +71,23 @@ def experiment(
 
 
 def _new_model(build: Callable[[], Any], seed: int) -> Any:
-    with isolated_randomness(seed):
+    with isolated_randomness(seed), _compiled_in_a_hurry():
         return build()
+
+
+@contextmanager
+def _compiled_in_a_hurry() -> Iterator[None]:
+    """Let JAX spare its optimizations: each first weight is drawn once, by a program of its own."""
+    if keras.config.backend() != "jax":
+        yield
+        return
+    config, name = import_module("jax").config, "jax_disable_most_optimizations"
+    before = config.values[name]
+    config.update(name, True)
+    try:
+        yield
+    finally:
+        config.update(name, before)
 
 
 def _mlp(epochs: int | None, seed: int) -> Experiment:
