@@ -87,8 +87,8 @@ def test_an_example_from_start_to_files(tmp_path: Path) -> None:
     assert len(lines) == 4, "nothing else on standard error if it is no terminal"
     assert lines[0] == "Example mlp: starting."
     assert lines[1].startswith("Example mlp: Keras ")
-    assert "side by side" in lines[2] or "one after the other" in lines[2]
-    assert lines[3].startswith("Engine: vectorized on jax, ")
+    assert lines[2].startswith("Engine: vectorized on jax, ")
+    assert "side by side" in lines[3] or "one after the other" in lines[3]
     assert abs(results[0]["tflite_size"] / 7232 - 1) < 0.15
     again = command(
         "example", "mlp", "--epochs", "2", "--seed", "7", "--out", "again", cwd=tmp_path

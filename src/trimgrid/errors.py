@@ -28,7 +28,7 @@ class RunError(RuntimeError):
     """
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, to be put into one of ours.
 
     >>> first_line(ValueError("no such layer\\nsee above"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -11,11 +13,14 @@ import pytest
 from keras import layers, ops
 
 from trimgrid import masks
-from trimgrid.engines.sequential import train
-from trimgrid.errors import InputError
+from trimgrid.batches import epoch_order
+from trimgrid.data import StreamData, open_data
+from trimgrid.data_checks import check_data
+from trimgrid.engines.sequential import SequentialEngine, train
+from trimgrid.errors import InputError, RunError
 from trimgrid.models import copy_model
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay
-from trimgrid.training import ShuffledBatches, Training, check_data, epoch_order
+from trimgrid.training import Task, Training
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.random((50, 6), dtype="float32")
@@ -109,18 +114,104 @@ def test_mixed_precision_counts_steps_that_overflow() -> None:
     assert (trained.model.get_weights()[0] == 0).sum() == 54
 
 
+def by_hand(training: Training, batches: list[list[tuple[Any, ...]]]) -> Any:
+    """A model without random layers, trained on batches in just that order."""
+    model = plain()
+    model.compile(training.fresh_optimizer(), training.loss)
+    for epoch in batches:
+        for batch in epoch:
+            model.train_on_batch(*batch)
+    return model
+
+
+def plain() -> Any:
+    keras.utils.set_random_seed(5)
+    return keras.Sequential([keras.Input((6,)), layers.Dense(12, "tanh"), layers.Dense(1)])
+
+
+def close(a: Any, b: Any) -> None:
+    for one, other in zip(a.get_weights(), b.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
 def test_the_order_of_the_data() -> None:
-    batches = ShuffledBatches(({"a": np.arange(10)}, np.arange(10)), batch_size=4, seed=1)
-    epochs = []
-    for _ in range(2):
-        rows = [batches[i] for i in range(len(batches))]
-        assert [len(y) for _, y in rows] == [4, 4, 2]
-        assert all((x["a"] == y).all() for x, y in rows)
-        epochs.append(np.concatenate([y for _, y in rows]).tolist())
-        batches.on_epoch_end()
-    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))
-    assert epochs[0] != epochs[1]
-    assert epochs[1] == epoch_order(10, 1, 1).tolist()
+    """Batch by batch that of `epoch_order`, from epoch 0 on, the rest of 50 examples last."""
+    training = Training("mse", keras.optimizers.SGD(0.1), epochs=3, batch_size=16, seed=3)
+    orders = [epoch_order(50, 3, epoch) for epoch in range(3)]
+    batches = [
+        [(X[order[i : i + 16]], Y[order[i : i + 16]]) for i in range(0, 50, 16)] for order in orders
+    ]
+    trained = train(plain(), (X, Y), training)
+    close(trained.model, by_hand(training, batches))
+    with pytest.raises(AssertionError):
+        close(trained.model, by_hand(training, batches[::-1]))
+
+
+def stream() -> Iterator[Any]:
+    for start in range(0, 50, 8):
+        yield X[start : start + 8], Y[start : start + 8]
+
+
+def test_a_stream_is_taken_in_its_own_order() -> None:
+    training = Training("mse", keras.optimizers.SGD(0.1), epochs=3, batch_size=50, seed=3)
+    trained = train(plain(), stream, training, validation=stream)
+    close(trained.model, by_hand(training, [list(stream())] * 3))
+    # Validation reads every batch once, in each epoch.
+    assert len(trained.history["val_loss"]) == 3
+    predicted = trained.model.predict(X, verbose=0)
+    assert trained.history["val_loss"][-1] == pytest.approx(np.mean((predicted - Y) ** 2), rel=1e-4)
+    pruned = train(plain(), stream, training, ConstantSparsity(0.5, begin_step=20))
+    assert (pruned.model.get_weights()[0] == 0).sum() == 36
+
+
+def test_a_stream_that_changes_ends_the_training() -> None:
+    batches = list(stream())
+    data = StreamData(lambda: iter(batches), "training data")
+    del batches[-1]
+    with pytest.raises(RunError, match="training data changed: batch 7 of epoch 1"):
+        train(plain(), data, Training("mse", epochs=2))
+
+
+def test_weights_of_examples_and_classes() -> None:
+    """Weights of classes are those of their examples."""
+    labels = (X.sum(axis=1) > 3).astype("int32")
+    weights = np.where(labels == 1, np.float32(4), np.float32(1))
+    training = Training("mse", keras.optimizers.SGD(0.1), epochs=2, batch_size=16, seed=3)
+    by_example = train(plain(), (X, labels, weights), training).model
+    by_class = train(plain(), (X, labels), replace(training, class_weight={1: 4.0})).model
+    without = train(plain(), (X, labels), training).model
+    assert same(by_example, by_class)
+    assert not same(by_example, without)
+
+
+def test_metrics_are_in_the_history() -> None:
+    training = replace(TRAINING, metrics=("mae",))
+    history = train(build(), (X, Y), training, validation=(X, Y)).history
+    assert {key: len(values) for key, values in history.items()} == dict.fromkeys(
+        ("loss", "mae", "val_loss", "val_mae"), 2
+    )
+
+
+def test_the_engine_trains_task_after_task() -> None:
+    seen: list[tuple[list[str], int, int]] = []
+    model = build()
+    engine = SequentialEngine(model, open_data((X, Y), TRAINING, "data"), TRAINING)
+    tasks = [
+        Task("a", None, TRAINING),
+        Task("b", ConstantSparsity(0.5), replace(TRAINING, seed=9, optimizer="sgd")),
+    ]
+    weights = [array + 0.5 for array in model.get_weights()]
+    found = []
+    for place, trained in engine.train(
+        tasks, weights, lambda names, epoch, losses: seen.append((list(names), epoch, len(losses)))
+    ):
+        found.append((place, trained.model))
+    assert [place for place, _ in found] == [0, 1]
+    assert seen == [([name], epoch, 1) for name in "ab" for epoch in (1, 2)]
+    moved = copy_model(model)
+    moved.set_weights(weights)
+    assert same(found[0][1], train(moved, (X, Y), TRAINING).model)
+    assert (found[1][1].get_weights()[0] == 0).sum() == 36
 
 
 def classifier() -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+import statistics
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from keras import layers
 
 from trimgrid import masks
+from trimgrid.engines.sequential import SequentialEngine
 from trimgrid.errors import InputError, RunError
 from trimgrid.grid import AttemptConfig
 from trimgrid.results import AttemptInfo
@@ -167,3 +169,122 @@ def test_an_error_that_is_not_finite_is_told(converter: TFLiteConverter) -> None
 def test_the_checks_come_before_the_first_result_is_asked_for(converter: TFLiteConverter) -> None:
     with pytest.raises(InputError, match="at least one attempt"):
         run_grid(build(), [], (X, Y), TRAINING, evaluate, converter)
+
+
+def error_only(model: Any) -> Any:
+    return np.mean((model.predict(X, verbose=0) - Y) ** 2)
+
+
+def without_files(**options: Any) -> list[AttemptInfo]:
+    settings: dict[str, Any] = {"data": (X, Y), "training": TRAINING} | options
+    return list(run_grid(build(), GRID[:2], evaluate=error_only, converter=None, **settings))
+
+
+def test_an_error_alone_and_no_conversion() -> None:
+    infos = without_files()
+    assert [info.status for info in infos] == ["ok"] * 3
+    for info in infos:
+        assert info.y_pred is None
+        assert math.isfinite(info.error)
+        assert info.errors == ()
+        assert info.tflite_size is None
+        assert info.h5_size is not None
+
+
+@pytest.mark.parametrize("found", ["good", None, (1.0, 2.0, 3.0)])
+def test_what_is_no_error(found: Any) -> None:
+    infos = run_grid(build(), GRID, (X, Y), TRAINING, lambda model: found, None)
+    with pytest.raises(InputError, match="evaluate must give the error of a model"):
+        next(infos)
+
+
+def test_repeats() -> None:
+    seen: list[tuple[str, int]] = []
+
+    def told(names: Sequence[str], epoch: int, losses: Sequence[float]) -> None:
+        assert len(names) == len(losses)
+        seen.extend((name, epoch) for name in names)
+
+    infos = without_files(repeats=3, engine="sequential", on_epoch=told)
+    assert infos[0].errors == ()
+    for info in infos[1:]:
+        assert len(set(info.errors)) == info.repeats == 3
+        assert info.error == statistics.median(info.errors)
+        assert info.status == "ok"
+    wanted = {ORIGINAL: 1, "decay": 3, "low": 3}
+    assert sorted(seen) == sorted(
+        (name, epoch) for name, times in wanted.items() for epoch in (1, 2, 3) for _ in range(times)
+    )
+
+
+def test_a_repeat_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others stand for the attempt, and the status says so."""
+
+    def one_of_three(self: Any, tasks: Any, *arguments: Any) -> Any:
+        for place, trained in train(self, tasks, *arguments):
+            bad = tasks[place].training.seed == 2
+            yield (
+                place,
+                replace(trained, failure="the loss became nan at step 5") if bad else trained,
+            )
+
+    train = SequentialEngine.train
+    monkeypatch.setattr(SequentialEngine, "train", one_of_three)
+    for info in without_files(repeats=3, engine="sequential")[1:]:
+        assert info.status == "1 of 3 repeats failed: the loss became nan at step 5"
+        assert len(info.errors) == 2
+        assert info.error == pytest.approx(np.mean(info.errors))
+
+
+def batches() -> Iterator[Any]:
+    for start in range(0, 64, 16):
+        yield X[start : start + 16], Y[start : start + 16], np.ones(16, "float32")
+
+
+def test_a_stream_as_data() -> None:
+    infos = without_files(data=batches, validation=batches)
+    assert [info.status for info in infos] == ["ok"] * 3
+
+
+def test_a_training_of_its_own() -> None:
+    grid = [
+        AttemptConfig("as all", ConstantSparsity(0.1)),
+        AttemptConfig("fast", ConstantSparsity(0.1), learning_rate=0.5),
+        AttemptConfig("other", ConstantSparsity(0.1), optimizer="sgd"),
+        AttemptConfig("seed", ConstantSparsity(0.1), seed=8),
+        AttemptConfig("the same", ConstantSparsity(0.1), learning_rate=0.001, seed=1),
+    ]
+    infos = list(run_grid(build(), grid, (X, Y), TRAINING, error_only, None))
+    errors = [info.error for info in infos[1:]]
+    assert len(set(errors[:4])) == 4
+    assert errors[4] == errors[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "fast"}, "auto, vectorized, sequential"),
+        ({"repeats": 0}, "repeats"),
+        ({"data": iter(())}, "read only once"),
+        ({"data": lambda: iter(())}, "at least one batch"),
+        ({"validation": [(X, Y[:3])]}, "same number of rows"),
+        ({"data": [(X[:, :2], Y)]}, "training data must fit the model"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        without_files(**options)
+
+
+def test_the_engine_is_told() -> None:
+    said: list[str] = []
+    without_files(engine="sequential", say=said.append)
+    assert said == [f"Engine: sequential on {keras.config.backend()}: as asked for."]
+
+
+def test_the_vectorized_engine_needs_jax() -> None:
+    if keras.config.backend() == "jax":
+        assert len(without_files(engine="vectorized")) == 3
+    else:
+        with pytest.raises(InputError, match="runs on JAX only"):
+            without_files(engine="vectorized")

@@ -79,7 +79,8 @@ class Carrier:
                 )
                 self.validation_logs = {f"val_{key}": value for key, value in logs.items()}
         except Exception as error:  # whatever a layer does that is not for tracing
-            raise UntraceableError(f"{type(error).__name__}: {first_line(error)}") from error
+            reason = _reason(error)
+            raise UntraceableError(f"{type(reason).__name__}: {first_line(reason)}") from error
         self.model.reset_metrics()
         self._initial = self._now()
         self._first_masks: dict[float, list[NDArray[np.bool_]]] = {}
@@ -166,6 +167,16 @@ class Carrier:
                 variable = getattr(own, key)
                 state[places[id(variable)]] = np.asarray(getattr(other, key).value)
         return state
+
+
+def _reason(error: BaseException) -> BaseException:
+    """JAX' own error: Keras tells a layer's errors anew, with more text, and fails at JAX' own."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, jax.errors.JAXTypeError):
+            return found
+        found = found.__context__
+    return error
 
 
 def _pairs(first: Any, second: Any) -> list[tuple[Any, Any]]:
