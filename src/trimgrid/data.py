@@ -94,7 +94,7 @@ class StreamData:
         self._class_weight = class_weight
         sizes, shapes = [], set()
         for batch in self._batches(self._open()):
-            sizes.append(count_examples(batch[:2]))
+            sizes.append(count_examples(batch))
             shapes.add(tuple(array.shape[1:] for array in keras.tree.flatten(batch)))
         self.sizes: tuple[int, ...] = tuple(sizes)
         self.even = len(shapes) <= 1
@@ -111,7 +111,7 @@ class StreamData:
         """
         place = 0
         for batch in self._batches(self._open()):
-            if self.sizes[place : place + 1] != (count_examples(batch[:2]),):
+            if self.sizes[place : place + 1] != (count_examples(batch),):
                 raise self._changed(place, epoch)
             yield batch
             place += 1

@@ -9,6 +9,8 @@ from dataclasses import KW_ONLY, dataclass, field
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from trimgrid.errors import InputError
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule, check_integer
 
@@ -105,10 +107,24 @@ Add an AttemptConfig, or take article_grid().
                 "Give a ConstantSparsity or a PolynomialDecay."
             )
         try:
-            attempt.pruning_schedule.plan(steps)
+            _check_plan(attempt.pruning_schedule, steps)
             _check_own_settings(attempt)
         except InputError as error:
             raise InputError(f"{attempt.name}: {error}") from error
+
+
+def _check_plan(schedule: Schedule, steps: int) -> None:
+    """Check what a schedule plans: those of others may plan anything."""
+    plan = np.asarray(schedule.plan(steps))
+    due = plan[~np.isnan(plan)] if plan.dtype.kind == "f" else plan
+    fits = plan.shape == (steps + 1,) and plan.dtype.kind in "fiu"
+    # In float32, as masks count: a fraction just below 1 may be 1 there.
+    if not fits or not due.size or not ((due >= 0) & (due.astype(np.float32) < 1)).all():
+        raise InputError(
+            "A plan must give a sparsity in [0, 1) or NaN for each of the steps 0 to the last, and "
+            f"a sparsity at least once. Received: {schedule!r}, which gives an array of shape "
+            f"{plan.shape} with {due.size} sparsities for {steps} steps."
+        )
 
 
 def _check_own_settings(attempt: AttemptConfig) -> None:

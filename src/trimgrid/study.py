@@ -70,6 +70,8 @@ def run_grid(
     """
     opened = _checked(model, grid, data, training, validation)
     repeats = check_integer("repeats", repeats, minimum=1)
+    if memory is not None:
+        memory = check_integer("memory", memory, minimum=1)
     choice = choose_engine(model, engine)
     say = say or logging.getLogger("trimgrid").info
     tasks = [task for attempt in grid for task in _tasks(attempt, training, repeats)]
@@ -78,8 +80,7 @@ def run_grid(
         model,
         *opened,
         training,
-        attempts=len(tasks),
-        seeds=len({task.training.seed for task in tasks}),
+        tasks=tasks,
         memory=memory,
         say=say,
         fallback=engine == "auto",
@@ -124,20 +125,6 @@ def _run(
         while unfinished:
             yield unfinished.pop(following).result()
             following += 1
-
-
-def check_run(
-    model: Any,
-    grid: Sequence[AttemptConfig],
-    data: Data,
-    training: Training,
-    validation: Data | None = None,
-) -> None:
-    """Check everything that can be checked before a training starts.
-
-    Raises `InputError` as `run_grid` says, except for what the engine finds.
-    """
-    _checked(model, grid, data, training, validation)
 
 
 def _checked(

@@ -49,6 +49,22 @@ class Training:
                         "A loss or optimizer given by name must be one of Keras'. "
                         f"Received: {value!r}. Give a known name or the object."
                     ) from error
+        if isinstance(self.metrics, str) or not all(isinstance(m, str) for m in self.metrics):
+            raise InputError(
+                "Metrics must be a tuple of names of Keras' metrics. "
+                f'Received: metrics={self.metrics!r}. Give for example ("accuracy",).'
+            )
+        if self.class_weight is not None and not isinstance(self.class_weight, Mapping):
+            raise InputError(
+                "Class weights must be a dict from class numbers to weights. "
+                f"Received: class_weight={self.class_weight!r}. Give for example {{1: 5.0}}."
+            )
+        if isinstance(self.optimizer, type):
+            raise InputError(
+                "An optimizer must be an object or a name. "
+                f"Received: the class {self.optimizer.__name__}. Call it: "
+                f"{self.optimizer.__name__}()."
+            )
         if isinstance(self.optimizer, MagnitudePruning):
             raise InputError(
                 "The optimizer of a training only trains: what is pruned, the attempts say. "

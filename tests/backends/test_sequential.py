@@ -225,7 +225,7 @@ def classifier() -> Any:
         ((X[0], Y), "mse", "same number of rows"),
         ((X, Y[:49]), "mse", "same number of rows"),
         ((X[:0], Y[:0]), "mse", "at least one"),
-        ((X, Y, Y), "mse", "pair of inputs and targets"),
+        ((X, Y, Y, Y), "mse", "pair of inputs and targets"),
         ((X.astype(str), Y), "mse", "must be numbers"),
         ((X, Y), "mse", r"targets .* shape \(50, 1\), where the loss takes \(None, 4\)"),
         ((X, np.full(50, 4)), "sparse_categorical_crossentropy", "0 to 3. Received: labels from 4"),

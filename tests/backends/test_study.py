@@ -220,8 +220,8 @@ def test_repeats() -> None:
 def test_a_repeat_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others stand for the attempt, and the status says so."""
 
-    def one_of_three(self: Any, tasks: Any, *arguments: Any) -> Any:
-        for place, trained in train(self, tasks, *arguments):
+    def one_of_three(self: Any, tasks: Any, *arguments: Any, **options: Any) -> Any:
+        for place, trained in train(self, tasks, *arguments, **options):
             bad = tasks[place].training.seed == 2
             yield (
                 place,

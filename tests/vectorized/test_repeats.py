@@ -62,8 +62,8 @@ def test_as_by_the_sequential_engine(repeated: list[AttemptInfo]) -> None:
         a, b = one.to_dict(), other.to_dict()
         for table in (a, b):
             # Zipped, the last bits of the weights count.
-            for key in [key for key in table if key.startswith("zipped")]:
-                assert table.pop(key) > 0
+            assert table.pop("zipped_h5_size") > 0
+            assert table.pop("zipped_keras_size") > 0
         np.testing.assert_allclose(a.pop("errors"), b.pop("errors"), rtol=1e-3)
         assert a.pop("error") == pytest.approx(b.pop("error"), rel=1e-3)
         assert a == b

@@ -27,7 +27,9 @@ TASKS = [Task(f"{i}", ConstantSparsity(i / 10, frequency=2), TRAINING) for i in 
 def engine(*parts: Any) -> tuple[VectorizedEngine, str]:
     keras.utils.set_random_seed(5)
     # Names are given: they belong to what a measurement is kept for.
-    model = keras.Sequential([keras.Input((6,), name="x"), *parts, layers.Dense(1, name="z")], "m")
+    model = keras.Sequential(
+        [keras.Input((6,), name="x"), *parts, layers.Dense(1, name="z")], name="m"
+    )
     said: list[str] = []
     data = open_data((X, Y), TRAINING, "data")
     opened = VectorizedEngine(model, data, TRAINING, attempts=5, say=said.append)

@@ -13,12 +13,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
 from trimgrid.data import ArrayData
-from trimgrid.engines.carrier import Carrier, Values
+from trimgrid.engines.carrier import Carrier, UntraceableError, Values
 from trimgrid.engines.collection import collection_paused
 from trimgrid.engines.feeding import Feeder, Pace
 from trimgrid.engines.memory import needed
 from trimgrid.engines.program import AXIS, Layout, Rows, build_program, compile_program
 from trimgrid.engines.rows import Places, stack
+from trimgrid.errors import first_line
 from trimgrid.training import Task
 
 Plan = NDArray[np.floating[Any]]
@@ -79,7 +80,10 @@ class GroupProgram:
         return self.capacity * self._mesh.size
 
     def lower(self) -> Any:
-        """Trace the program. Needs no memory for the rows."""
+        """Trace the program.
+
+        Raises `UntraceableError` if JAX can't.
+        """
         places = self._places(1)
         state = stack(places, [self.carrier.start(self.carrier.training, float("nan"))])
         rows = Rows(
@@ -97,8 +101,11 @@ class GroupProgram:
         )
         state, targets, order, *rest = (self._shapes(value, spec) for value, spec in arguments)
         program = build_program(self.carrier.model, self._layout, self._mesh)
-        with collection_paused():
-            return program.lower(state, Rows(targets, order), *rest)
+        try:
+            with collection_paused():
+                return program.lower(state, Rows(targets, order), *rest)
+        except Exception as error:  # a step may be traced alone, but not side by side or in a loop
+            raise UntraceableError(f"{type(error).__name__}: {first_line(error)}") from error
 
     def compile(self, lowered: Any = None) -> int:
         """Compile the program, if it is not yet; return the bytes it needs on all devices."""
@@ -118,7 +125,7 @@ class GroupProgram:
         state, order, blocks, seeds = self._begin(tasks, plans, places)
         epochs, pace = tasks[0].training.epochs, Pace()
         history: dict[str, list[NDArray[Any]]] = {}
-        targets, begin = None, -1
+        targets, begin, before = None, -1, None
         for call in self._feeder.calls(epochs, seeds, pace):
             if call.begin != begin:
                 begin = call.begin
@@ -133,6 +140,9 @@ class GroupProgram:
                 blocks,
             )
             if not call.ended:
+                # At most two chunks on the devices: the one that is trained on, and the next.
+                jax.block_until_ready(before)
+                before = seen
                 continue
             seen = {key: np.asarray(value) for key, value in seen.items()}  # waits for the call
             pace.took(len(call.ended), time.perf_counter() - began)

@@ -11,6 +11,7 @@ import numpy as np
 from trimgrid.data import ArrayData, Batch, Data, StreamData, open_data
 from trimgrid.engines.trained import OnEpoch as OnEpochs
 from trimgrid.engines.trained import Trained
+from trimgrid.errors import RunError
 from trimgrid.models import copy_model
 from trimgrid.pruning import MagnitudePruning
 from trimgrid.schedules import Schedule
@@ -35,7 +36,7 @@ def train(
     `failure` says at which step.
 
     Raises `InputError` for a schedule that can't reach its target and a model without prunable
-    weights.
+    weights, and `RunError` for a stream that changes.
 
     >>> from trimgrid.schedules import ConstantSparsity
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
@@ -64,30 +65,42 @@ def train(
     if isinstance(optimizer, MagnitudePruning):
         optimizer.begin()
     watch = _Watch(on_epoch)
-    history = model.fit(
-        _without_end(data, training.seed),
-        epochs=training.epochs,
-        steps_per_epoch=len(data.sizes),
-        validation_data=_for_validation(validation),
-        validation_batch_size=training.batch_size,
-        callbacks=[watch],
-        shuffle=False,  # the batches come shuffled
-        verbose=0,
-    ).history
+    failures: list[RunError] = []
+    try:
+        history = model.fit(
+            _without_end(data, training.seed, failures),
+            epochs=training.epochs,
+            steps_per_epoch=len(data.sizes),
+            validation_data=_for_validation(validation),
+            validation_batch_size=training.batch_size,
+            callbacks=[watch],
+            shuffle=False,  # the batches come shuffled
+            verbose=0,
+        ).history
+    except Exception:
+        if failures:
+            raise failures[0] from None
+        raise
     if watch.failure is None and not all(np.isfinite(a).all() for a in model.get_weights()):
         watch.failure = f"the weights stopped being finite by step {watch.step}"
     return Trained(model, history, watch.failure)
 
 
-def _without_end(data: ArrayData | StreamData, seed: int) -> Iterator[Batch]:
+def _without_end(
+    data: ArrayData | StreamData, seed: int, failures: list[RunError]
+) -> Iterator[Batch]:
     """The batches of one epoch after the other: `steps_per_epoch` says where an epoch ends.
 
     Not a `PyDataset` that shuffles in `on_epoch_end`: Keras calls that before the first epoch too,
-    and TensorFlow reads ahead of it.
+    and TensorFlow reads ahead of it. A failure is noted: TensorFlow makes another error of it.
     """
     epoch = 0
     while True:
-        yield from data.epoch(seed, epoch)
+        try:
+            yield from data.epoch(seed, epoch)
+        except RunError as error:
+            failures.append(error)
+            raise
         epoch += 1
 
 

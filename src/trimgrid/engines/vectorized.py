@@ -46,8 +46,9 @@ class VectorizedEngine:
     `model`: the original, trained or not; it stays as it is. `data`, `validation`: what
     `trimgrid.data.open_data` gives. `training`: the settings that all trainings share but for the
     seed and the optimizer. `attempts`: how many trainings will be asked for at once, `seeds`: how
-    many different seeds they have. `memory`: the bytes that training may take, None for 60 % of
-    what is free. `say`: called with a line on each choice made.
+    many different seeds they have, `others`: their settings, so that one with another optimizer
+    that can't be trained is found out now. `memory`: the bytes that training may take, None for
+    60 % of what is free. `say`: called with a line on each choice made.
 
     Raises `InputError` if the backend is not JAX, the memory is too small for one attempt or the
     model has no prunable weights, and `UntraceableError` if JAX can't trace its training step.
@@ -73,6 +74,7 @@ class VectorizedEngine:
         validation: ArrayData | None = None,
         attempts: int = 1,
         seeds: int = 1,
+        others: Sequence[Training] = (),
         memory: int | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
@@ -85,6 +87,7 @@ class VectorizedEngine:
         self._original = model
         self._data = data
         self._training = training
+        self._others = others
         self._validation = validation
         self._attempts = attempts
         self._say = say or (lambda line: None)
@@ -169,7 +172,8 @@ class VectorizedEngine:
         epochs = self._training.epochs
         self._source = Source.of(self._data, resident, orders, epochs, chunk)
         self._feeder = Feeder(self._source, self._validation, self._mesh)
-        self._program(self._training, alone=False)
+        for training in (self._training, *self._others):
+            self._program(training, alone=False)
 
     def _program(self, training: Training, alone: bool) -> GroupProgram:
         """The program for such trainings, made and compiled when it is first asked for.

@@ -81,18 +81,12 @@ def choose_width(
         return Width(chosen, f"{_sentence(chosen, devices)}, {why}.")
     key = _digest(model, training, source, devices)
     times = _known(key)
+    both = {"vmap": first, "loop": chosen if serial else program(True)}
     if times is None:
         chosen.compile(lowered)
-        both = (
-            {"vmap": first, "loop": program(True)}
-            if not serial
-            else {"vmap": first, "loop": chosen}
-        )
         times = {name: _seconds_a_row(each, training, source) for name, each in both.items()}
         _remember(key, times)
-    loop = times["loop"] <= times["vmap"]
-    if loop != (chosen.width == 1):
-        chosen = program(loop)
+    chosen = both["loop" if times["loop"] <= times["vmap"] else "vmap"]
     figures = " against ".join(f"{times[name] * 1e3:.3g} ms" for name in ("vmap", "loop"))
     return Width(
         chosen, f"{_sentence(chosen, devices)}: measured {figures} (vmap, loop) a step and attempt."
