@@ -2,6 +2,8 @@
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
+# Most of a test's time is compilation, which uses one core. A file's tests stay in one process.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 
 .PHONY: setup demo test lint check lock bench clean
 
@@ -21,8 +23,8 @@ demo: setup
 
 # All tests on JAX, then those that depend on the backend on TensorFlow too.
 test: setup
-	KERAS_BACKEND=jax $(BIN)/python -m pytest
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/backends
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SIDE_BY_SIDE)
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/backends
 
 lint: setup
 	$(BIN)/ruff check .
@@ -35,7 +37,8 @@ check: lint test
 lock: setup
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --constraints constraints.txt \
-		--extra examples --group dev --group build pyproject.toml --output-file requirements.lock
+		--extra examples --extra pandas --extra onnx --extra quantize \
+		--extra tensorboard --extra mlflow --group dev --group build pyproject.toml --output-file requirements.lock
 
 bench: setup
 	$(BIN)/python -m benchmarks
