@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -31,6 +34,65 @@ def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRIMGRID_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let JAX keep what it compiles, for a module whose trainings are mostly the same program."""
+    if os.environ["KERAS_BACKEND"] != "jax":
+        yield
+        return
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("jax")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture
+def copying(tmp_path: Path) -> Any:
+    """Checkpoints that are saved wherever they can be, and of which every one is kept."""
+    from trimgrid.run_directory.checkpoints import Checkpoints
+
+    class Copying(Checkpoints):
+        def __init__(self) -> None:
+            super().__init__(tmp_path / "last", every=0)
+            self.saved: list[int] = []
+
+        def save(self, ids: Any, step: int, *rest: Any) -> None:
+            super().save(ids, step, *rest)
+            shutil.copytree(self.folder, tmp_path / str(step), dirs_exist_ok=True)
+            self.saved.append(step)
+
+        def at(self, step: int) -> Checkpoints:
+            """The checkpoints as they were after a step, as another process finds them."""
+            return Checkpoints(tmp_path / str(step))
+
+    return Copying()
+
+
+@pytest.fixture(scope="session")
+def dtype_policy() -> Callable[[str], AbstractContextManager[None]]:
+    """A function that gives a context in which new layers have a type policy."""
+
+    @contextmanager
+    def under(policy: str) -> Iterator[None]:
+        import keras
+
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(policy)
+        try:
+            yield
+        finally:
+            keras.config.set_dtype_policy(before)
+
+    return under
 
 
 @dataclass(frozen=True)
@@ -88,7 +150,7 @@ def by_both(results: Results) -> Callable[..., tuple[list[Result], list[Result]]
     def train(
         model: Any, data: Any, training: Any, schedules: Sequence[Any], validation: Any = None
     ) -> tuple[list[Result], list[Result]]:
-        from trimgrid.data import ArrayData, StreamData, open_data
+        from trimgrid.data.sources import ArrayData, StreamData, open_data
         from trimgrid.engines.sequential import SequentialEngine
         from trimgrid.engines.vectorized import VectorizedEngine
         from trimgrid.training import Task
@@ -98,7 +160,7 @@ def by_both(results: Results) -> Callable[..., tuple[list[Result], list[Result]]
         if validation is not None:
             watched = open_data(validation, training, "validation data")
         tasks = [Task(f"{i}", each, training) for i, each in enumerate(schedules)]
-        one = SequentialEngine(model, opened, training, watched)
+        one = SequentialEngine(model, opened, watched)
         if isinstance(watched, StreamData):
             watched = ArrayData.of_stream(watched)
         other = VectorizedEngine(model, opened, training, watched, attempts=len(tasks))

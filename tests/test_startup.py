@@ -193,6 +193,8 @@ def test_a_device_for_each_core_unless_it_was_chosen(
 def test_the_cores_that_the_process_is_bound_to_count() -> None:
     bound = "os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])"
     assert printed(CORES.format(before=bound, patch="")) == "1"
+    usable = "from trimgrid.cores import usable_cores; print(usable_cores())"
+    assert printed(f"import os; {bound}; {usable}") == "1"
 
 
 def test_cores_come_too_late_once_jax_runs() -> None:

@@ -11,7 +11,7 @@ from keras import ops
 
 from trimgrid import masks
 from trimgrid.errors import InputError
-from trimgrid.models import check_prunable
+from trimgrid.prunable import check_prunable
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
 from trimgrid.selection import magnitude_mask
 from trimgrid.updates import Updates, planned_updates
@@ -47,7 +47,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
     `optimizer`: a Keras optimizer or its name. `schedule`: any object with `plan(steps)`; steps are
     training batches, also under gradient accumulation. (To save a compiled model, a schedule of
     your own needs `get_config`, like any object that Keras saves.) `include`, `exclude`: patterns
-    on variable paths, see `trimgrid.models.prunable_variables`.
+    on variable paths, see `trimgrid.prunable.prunable_variables`.
 
     `steps`: the length of the whole training, against which the schedule is checked;
     `trimgrid.BeginPruning` finds it out. Without either nothing knows the length: a decay needs an

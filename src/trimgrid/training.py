@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 
 from trimgrid.errors import InputError
+from trimgrid.objectives import (
+    check_loss,
+    check_loss_weights,
+    check_metrics,
+    check_optimizer,
+    fresh_metrics,
+    made_optimizer,
+)
 from trimgrid.pruning import MagnitudePruning
 from trimgrid.schedules import Schedule, check_integer
 
@@ -18,14 +26,18 @@ from trimgrid.schedules import Schedule, check_integer
 class Training:
     """The settings of a training, shared by the original and all attempts.
 
-    `loss`: a Keras loss or its name. `optimizer`: a Keras optimizer or its name; every training
-    gets a fresh one made from its config, the given one is never used itself. `epochs` and
-    `batch_size` count; the last batch of an epoch may be smaller. `seed` determines the order of
-    the data and the random layers. `metrics`: names of Keras metrics for the history.
-    `class_weight`: the weight of each class's examples in the loss, 1 where not named.
+    `loss`: a Keras loss or its name; of a model with several outputs a list or dict of them, which
+    `loss_weights` add up (a list or dict of numbers, None: all alike). `optimizer`: a Keras
+    optimizer or its name; every training gets a fresh one made from its config, the given one is
+    never used itself. `epochs` and `batch_size` count; the last batch of an epoch may be smaller.
+    `seed` determines the order of the data and the random layers. `metrics`: Keras metrics for the
+    history, of which every training gets fresh ones, or their names; for several outputs in
+    whatever structure `compile` takes. `class_weight`: the weight of each class's examples in the
+    loss, 1 where not named.
 
-    Raises `InputError` for epochs or a batch size below 1, a negative seed, unknown names, and an
-    optimizer that prunes.
+    Raises `InputError` for epochs or a batch size below 1, a negative seed, unknown names, weights
+    of losses that are no numbers, metrics and optimizers that can't be made, a learning rate of 0
+    or below, and an optimizer that prunes.
 
     >>> Training(loss="mse", epochs=100, batch_size=80).steps(480)
     600
@@ -36,34 +48,19 @@ class Training:
     epochs: int = 1
     batch_size: int = 32
     seed: int = 0
-    metrics: tuple[str, ...] = ()
+    metrics: Sequence[Any] | Mapping[str, Any] = ()
     class_weight: Mapping[int, float] | None = None
+    loss_weights: Sequence[float] | Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        for kind, value in ((keras.losses, self.loss), (keras.optimizers, self.optimizer)):
-            if isinstance(value, str):
-                try:
-                    kind.get(value)
-                except ValueError as error:
-                    raise InputError(
-                        "A loss or optimizer given by name must be one of Keras'. "
-                        f"Received: {value!r}. Give a known name or the object."
-                    ) from error
-        if isinstance(self.metrics, str) or not all(isinstance(m, str) for m in self.metrics):
-            raise InputError(
-                "Metrics must be a tuple of names of Keras' metrics. "
-                f'Received: metrics={self.metrics!r}. Give for example ("accuracy",).'
-            )
+        check_loss(self.loss)
+        check_loss_weights(self.loss_weights)
+        check_optimizer(self.optimizer)
+        check_metrics(self.metrics)
         if self.class_weight is not None and not isinstance(self.class_weight, Mapping):
             raise InputError(
                 "Class weights must be a dict from class numbers to weights. "
                 f"Received: class_weight={self.class_weight!r}. Give for example {{1: 5.0}}."
-            )
-        if isinstance(self.optimizer, type):
-            raise InputError(
-                "An optimizer must be an object or a name. "
-                f"Received: the class {self.optimizer.__name__}. Call it: "
-                f"{self.optimizer.__name__}()."
             )
         if isinstance(self.optimizer, MagnitudePruning):
             raise InputError(
@@ -104,7 +101,8 @@ class Training:
 class Task:
     """One training that an engine is asked for: of the original, or of an attempt with one seed.
 
-    `schedule`: when and how much is pruned; None trains without pruning.
+    `schedule`: when and how much is pruned; None trains without pruning. `id`: names the training
+    among checkpoints, whose trainings have ids of their own.
 
     >>> Task("original", None, Training("mse")).training.epochs
     1
@@ -113,6 +111,7 @@ class Task:
     name: str
     schedule: Schedule | None
     training: Training
+    id: str = ""
 
 
 def fresh_optimizer(optimizer: Any) -> Any:
@@ -122,7 +121,7 @@ def fresh_optimizer(optimizer: Any) -> Any:
     >>> fresh_optimizer(adam) is adam
     False
     """
-    optimizer = keras.optimizers.get(optimizer)
+    optimizer = made_optimizer(optimizer)
     return optimizer.__class__.from_config(optimizer.get_config())
 
 
@@ -136,3 +135,20 @@ def scaled_for(model: Any, optimizer: Any) -> Any:
     if half and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
+
+
+def compile_model(model: Any, optimizer: Any, training: Training) -> None:
+    """Compile a model for a training with an optimizer, which is taken as it is.
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    >>> compile_model(model, keras.optimizers.SGD(), Training("mse"))
+    >>> model.loss
+    'mse'
+    """
+    model.compile(
+        optimizer=optimizer,
+        loss=training.loss,
+        loss_weights=training.loss_weights,
+        metrics=fresh_metrics(training.metrics),
+        auto_scale_loss=False,
+    )

@@ -9,7 +9,8 @@ import pytest
 from keras import layers
 
 from trimgrid.engines import choice
-from trimgrid.engines.choice import EngineChoice, choose_engine, has_convolutions
+from trimgrid.engines.choice import EngineChoice, choose_engine
+from trimgrid.engines.layers import has_convolutions
 from trimgrid.errors import InputError
 
 JAX = keras.config.backend() == "jax"

@@ -16,9 +16,9 @@ from trimgrid.models import (
     copy_model,
     count_weights,
     load_model,
-    prunable_variables,
     sample_inputs,
 )
+from trimgrid.prunable import prunable_variables
 
 
 def reasons(model: Any, **patterns: Any) -> dict[str, str | None]:

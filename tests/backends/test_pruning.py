@@ -98,13 +98,9 @@ def test_a_loss_scale_optimizer_may_be_outside() -> None:
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision(policy: str) -> None:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
+def test_mixed_precision(dtype_policy: Any, policy: str) -> None:
+    with dtype_policy(policy):
         model = fit(MagnitudePruning("adam", DECAY))
-    finally:
-        keras.config.set_dtype_policy(before)
     assert zeros(model) == expected_zeros(model, 0.8)
 
 
@@ -380,13 +376,9 @@ def test_the_callback_settles_what_goes_on_from_loaded_weights(tmp_path: Path) -
     assert zeros(second) == expected_zeros(second, 0.8)
 
 
-def test_the_callback_makes_up_for_batches_that_were_skipped() -> None:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
+def test_the_callback_makes_up_for_batches_that_were_skipped(dtype_policy: Any) -> None:
+    with dtype_policy("mixed_float16"):
         model = build()
-    finally:
-        keras.config.set_dtype_policy(before)
     model.compile(MagnitudePruning("adam", PolynomialDecay(0.1, 0.8, frequency=2)), "mse")
     huge = np.full((96, 4), 60000.0, "float32")
     model.fit(X, huge, batch_size=32, epochs=3, verbose=0, callbacks=[BeginPruning()])

@@ -13,9 +13,9 @@ import pytest
 from keras import layers, ops
 
 from trimgrid import masks
-from trimgrid.batches import epoch_order
-from trimgrid.data import StreamData, open_data
-from trimgrid.data_checks import check_data
+from trimgrid.data.batches import epoch_order
+from trimgrid.data.checks import check_data
+from trimgrid.data.sources import StreamData, open_data
 from trimgrid.engines.sequential import SequentialEngine, train
 from trimgrid.errors import InputError, RunError
 from trimgrid.models import copy_model
@@ -97,13 +97,9 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_names_the_step() -> Non
     assert len(trained.history["loss"]) == 1
 
 
-def test_mixed_precision_counts_steps_that_overflow() -> None:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
+def test_mixed_precision_counts_steps_that_overflow(dtype_policy: Any) -> None:
+    with dtype_policy("mixed_float16"):
         model = build()
-    finally:
-        keras.config.set_dtype_policy(before)
     assert copy_model(model).dtype_policy.name == "mixed_float16"
     # The target is as large as float16 gets, so that scaled gradients overflow at first.
     huge = np.full_like(Y, 60000.0)
@@ -195,7 +191,7 @@ def test_metrics_are_in_the_history() -> None:
 def test_the_engine_trains_task_after_task() -> None:
     seen: list[tuple[list[str], int, int]] = []
     model = build()
-    engine = SequentialEngine(model, open_data((X, Y), TRAINING, "data"), TRAINING)
+    engine = SequentialEngine(model, open_data((X, Y), TRAINING, "data"))
     tasks = [
         Task("a", None, TRAINING),
         Task("b", ConstantSparsity(0.5), replace(TRAINING, seed=9, optimizer="sgd")),

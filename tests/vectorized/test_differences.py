@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import layers, optimizers
 
-from trimgrid.data import open_data
+from trimgrid.data.sources import open_data
 from trimgrid.engines import group
 from trimgrid.engines.program import build_program
 from trimgrid.engines.sequential import SequentialEngine
@@ -69,7 +69,7 @@ def test_learning_rates_seeds_and_optimizers(results: Any, programs: list[Any]) 
     assert len(programs) == 3
     more[2].check_same(found[0])
     some = [(found[1], tasks[1]), (found[3], tasks[3]), (more[0], others[0]), (more[3], others[3])]
-    wanted = results(SequentialEngine(model, data, TRAINING), [task for _, task in some])
+    wanted = results(SequentialEngine(model, data), [task for _, task in some])
     for (one, _), other in zip(some, wanted, strict=True):
         one.check_close(other)
     # They really differ.
@@ -85,7 +85,7 @@ def test_each_training_begins_from_the_weights_given(results: Any) -> None:
     weights = [array + 0.1 for array in model.get_weights()]
     (moved,) = results(engine, [Task("a", SCHEDULE, TRAINING)], weights)
     (back,) = results(engine, [Task("a", SCHEDULE, TRAINING)])
-    sequential = SequentialEngine(model, data, TRAINING)
+    sequential = SequentialEngine(model, data)
     moved.check_close(results(sequential, [Task("a", SCHEDULE, TRAINING)], weights)[0])
     back.check_close(results(sequential, [Task("a", SCHEDULE, TRAINING)])[0])
     assert (moved.weights[0] != back.weights[0]).any()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from trimgrid.data import ArrayData, open_data
+from trimgrid.data.sources import ArrayData, open_data
 from trimgrid.engines import windows
 from trimgrid.engines.vectorized import VectorizedEngine
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay
@@ -134,7 +134,7 @@ def test_beside_other_seeds(model: Any, results: Any, expected: Any) -> None:
 ON_ONE_DEVICE = """
 import sys
 import jax, keras, numpy as np
-from trimgrid.data import ArrayData
+from trimgrid.data.sources import ArrayData
 from trimgrid.engines.vectorized import VectorizedEngine
 from trimgrid.models import load_model
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay

@@ -14,9 +14,9 @@ import psutil
 import pytest
 from keras import layers
 
-from trimgrid.data import open_data
-from trimgrid.engines import memory
-from trimgrid.engines.group import GroupProgram
+from trimgrid.data.sources import open_data
+from trimgrid.engines import memory, vectorized
+from trimgrid.engines.group_training import train_group
 from trimgrid.engines.vectorized import VectorizedEngine
 from trimgrid.errors import InputError, RunError
 from trimgrid.memory_size import parse_memory_size
@@ -71,15 +71,15 @@ def test_no_memory(model: Any, size: int) -> None:
 
 def failing(monkeypatch: pytest.MonkeyPatch, times: int, text: str = "RESOURCE_EXHAUSTED") -> Any:
     """Let the first runs of a group fail; returns how many attempts each run had."""
-    run, groups = GroupProgram.run, []
+    groups: list[int] = []
 
-    def first_fails(self: Any, tasks: Any, *arguments: Any) -> Any:
+    def first_fails(program: Any, tasks: Any, *arguments: Any) -> Any:
         groups.append(len(tasks))
         if len(groups) <= times:
             raise jax.errors.JaxRuntimeError(f"{text}: Out of memory allocating 12 bytes.")
-        return run(self, tasks, *arguments)
+        return train_group(program, tasks, *arguments)
 
-    monkeypatch.setattr(GroupProgram, "run", first_fails)
+    monkeypatch.setattr(vectorized, "train_group", first_fails)
     return groups
 
 

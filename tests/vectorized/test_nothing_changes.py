@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from trimgrid.data import open_data
+from trimgrid.data.sources import open_data
 from trimgrid.engines.vectorized import VectorizedEngine
 from trimgrid.schedules import ConstantSparsity
 from trimgrid.training import Task, Training
@@ -65,7 +65,7 @@ def test_nothing_of_the_callers_changes(results: Any) -> None:
 
 WITH_64_BITS = """
 import jax, keras, numpy as np
-from trimgrid.data import open_data
+from trimgrid.data.sources import open_data
 from trimgrid.engines.sequential import SequentialEngine
 from trimgrid.engines.vectorized import VectorizedEngine
 from trimgrid.schedules import PolynomialDecay
@@ -86,8 +86,10 @@ training = Training(
 data = open_data(data, training, "data", class_weight=True)
 task = Task("a", PolynomialDecay(0.1, 0.9, frequency=2), training)
 found = []
-for engine in (SequentialEngine, VectorizedEngine):
-    ((_, trained),) = engine(model, data, training, data).train([task])
+for engine in (
+    SequentialEngine(model, data, data), VectorizedEngine(model, data, training, data)
+):
+    ((_, trained),) = engine.train([task])
     found.append(([np.array(each) for each in trained.model.get_weights()], trained.history))
 for one, other in zip(found[0][0], found[1][0]):
     assert one.dtype == other.dtype == np.float32

@@ -50,13 +50,9 @@ def test_optimizers(by_both: Any, name: str) -> None:
 @pytest.mark.parametrize(
     "optimizer", ["adam", optimizers.LossScaleOptimizer(optimizers.Adam(0.01), 2.0**17)]
 )
-def test_mixed_precision(by_both: Any, optimizer: Any) -> None:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
+def test_mixed_precision(by_both: Any, dtype_policy: Any, optimizer: Any) -> None:
+    with dtype_policy("mixed_float16"):
         model = build()
-    finally:
-        keras.config.set_dtype_policy(before)
     # Targets near the end of float16: scaled gradients overflow at first, and steps are skipped.
     training = Training("mse", optimizer, epochs=4, batch_size=16, seed=3)
     (one,), (other,) = by_both(model, (X, 60000 * np.sign(Y)), training, [SCHEDULE])
@@ -66,7 +62,7 @@ def test_mixed_precision(by_both: Any, optimizer: Any) -> None:
 
 def test_values_of_a_learning_rate_in_mixed_precision(by_both: Any, results: Any) -> None:
     """The learning rate is a variable of the optimizer inside the one that scales the loss."""
-    from trimgrid.data import open_data
+    from trimgrid.data.sources import open_data
     from trimgrid.engines.vectorized import VectorizedEngine
     from trimgrid.training import Task
 

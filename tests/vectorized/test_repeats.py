@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from keras import layers
 
-from trimgrid.grid import AttemptConfig
+from trimgrid.grids.grid import AttemptConfig
 from trimgrid.results import AttemptInfo
+from trimgrid.runs.checking import ORIGINAL
+from trimgrid.runs.running import run_grid
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay
-from trimgrid.study import ORIGINAL, run_grid
 from trimgrid.training import Training
 
 RANDOM = np.random.default_rng(0)

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from keras import layers
 
-from trimgrid.data import ArrayData, StreamData, open_data
+from trimgrid.data.sources import ArrayData, StreamData, open_data
 from trimgrid.engines import windows
 from trimgrid.engines.vectorized import VectorizedEngine
 from trimgrid.errors import InputError, RunError
-from trimgrid.grid import AttemptConfig
+from trimgrid.grids.grid import AttemptConfig
+from trimgrid.runs.running import run_grid
 from trimgrid.schedules import ConstantSparsity
-from trimgrid.study import run_grid
 from trimgrid.training import Task, Training
 
 RANDOM = np.random.default_rng(0)

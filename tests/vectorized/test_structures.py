@@ -34,6 +34,36 @@ def test_dicts_of_inputs_and_two_outputs(by_both: Any) -> None:
     other.check_close(one)
 
 
+def test_dicts_of_outputs_with_their_losses_and_metrics(by_both: Any) -> None:
+    keras.utils.set_random_seed(5)
+    a, b = keras.Input((6,), name="a"), keras.Input((1,), name="b")
+    both = layers.Concatenate()([layers.Dense(8, activation="relu")(a), b])
+    outputs = {
+        "sum": layers.Dense(1, name="sum")(both),
+        "class": layers.Dense(3, activation="softmax", name="class")(both),
+    }
+    model = keras.Model({"a": a, "b": b}, outputs)
+    labels = (X.sum(axis=1) * 2).astype("int32") % 3
+    error = keras.metrics.MeanAbsoluteError(name="error")
+    training = Training(
+        {"sum": "mse", "class": "sparse_categorical_crossentropy"},
+        keras.optimizers.Adam(0.01),
+        epochs=3,
+        batch_size=16,
+        seed=3,
+        metrics={"sum": [error], "class": ["accuracy"]},
+        loss_weights={"sum": 0.25, "class": 2.0},
+    )
+    data = {"a": X, "b": Y}, {"sum": Y, "class": labels}
+    (one,), (other,) = by_both(model, data, training, [SCHEDULE], data)
+    assert {"sum_error", "class_accuracy", "val_sum_error"} <= set(other.history)
+    total = 0.25 * np.array(other.history["sum_loss"]) + 2 * np.array(other.history["class_loss"])
+    np.testing.assert_allclose(other.history["loss"], total, rtol=1e-4)
+    other.check_close(one)
+    # The caller's metric was not used itself.
+    assert float(error.result()) == 0.0
+
+
 @keras.saving.register_keras_serializable("structures")
 class Watched(keras.Model):  # type: ignore[misc]
     """Logs in each step which weights are zero: a sum of numbers that depend on the place."""
@@ -108,7 +138,7 @@ def test_a_step_that_logs_no_loss(by_both: Any) -> None:
 
 
 def test_epochs_without_a_loss_are_reported_all_the_same(results: Any) -> None:
-    from trimgrid.data import open_data
+    from trimgrid.data.sources import open_data
     from trimgrid.training import Task
 
     x = keras.Input((6,))

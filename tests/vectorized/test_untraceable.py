@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from keras import layers
 
-from trimgrid.data import open_data
+from trimgrid.data.sources import open_data
 from trimgrid.engines.carrier import UntraceableError
 from trimgrid.engines.vectorized import VectorizedEngine
 from trimgrid.errors import InputError
-from trimgrid.grid import AttemptConfig
+from trimgrid.grids.grid import AttemptConfig
+from trimgrid.runs.running import run_grid
 from trimgrid.schedules import ConstantSparsity
-from trimgrid.study import run_grid
 from trimgrid.training import Training
 
 X = np.random.default_rng(0).random((24, 6), dtype="float32")

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from trimgrid.data import open_data
+from trimgrid.data.sources import open_data
 from trimgrid.engines import width
+from trimgrid.engines.memory import NoRoomError
+from trimgrid.engines.programs import Programs
 from trimgrid.engines.vectorized import VectorizedEngine
 from trimgrid.schedules import ConstantSparsity
 from trimgrid.training import Task, Training
@@ -43,7 +45,7 @@ def dense() -> tuple[VectorizedEngine, str]:
 
 def test_the_rule_for_small_models() -> None:
     assert dense()[1] == (
-        "2 attempts side by side (vmap) on each of 2 cpu devices, as is best for a small one."
+        "2 attempts side by side (vmap) on each of 2 cpu devices, as is best for short trainings."
     )
     sentence = engine(layers.Reshape((3, 2)), layers.GRU(2))[1]
     assert sentence == (
@@ -100,15 +102,36 @@ def test_long_trainings_are_measured_once(
     assert set(json.loads(file.read_text())) == {"vmap", "loop"}
 
 
+def test_two_that_have_no_room_side_by_side(
+    measured: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitting = Programs._fitting
+
+    def room_for_one(self: Programs, program: Any, lowered: Any = None) -> Any:
+        if program.width > 1:
+            raise NoRoomError("no room")
+        return fitting(self, program, lowered)
+
+    monkeypatch.setattr(Programs, "_fitting", room_for_one)
+    _, sentence = dense()
+    assert sentence == (
+        "Attempts one after the other in a loop on each of 2 cpu devices: "
+        "two side by side have no room."
+    )
+    # Nothing was measured, so nothing is kept.
+    assert measured == []
+    assert not (tmp_path / "widths").exists()
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "7", '{"vmap": 1}', '{"vmap": "fast", "loop": 1}', '{"vmap": null}', "\x00"]
 )
 def test_what_is_no_measurement(measured: list[int], tmp_path: Path, text: str) -> None:
     (tmp_path / "widths").mkdir()
     (tmp_path / "widths" / "key.json").write_text(text)
-    assert width._known("key") is None
+    assert width._known(width._places("key", None)) is None
     (tmp_path / "widths" / "key.json").write_bytes(b"\xff\xfe")
-    assert width._known("key") is None
+    assert width._known(width._places("key", None)) is None
 
 
 def test_a_cache_that_can_not_be_written(
@@ -116,13 +139,21 @@ def test_a_cache_that_can_not_be_written(
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("TRIMGRID_CACHE", str(tmp_path / "file"))
-    width._remember("key", {"vmap": 1.0, "loop": 2.0})
-    assert width._known("key") is None
+    width._remember(width._places("key", None), {"vmap": 1.0, "loop": 2.0})
+    assert width._known(width._places("key", None)) is None
     monkeypatch.delenv("TRIMGRID_CACHE")
 
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", homeless)
-    width._remember("key", {"vmap": 1.0, "loop": 2.0})
-    assert width._known("key") is None
+    width._remember(width._places("key", None), {"vmap": 1.0, "loop": 2.0})
+    assert width._known(width._places("key", None)) is None
+
+
+def test_what_was_measured_stays_with_the_run(measured: list[int], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    width._remember(width._places("key", run), {"vmap": 1.0, "loop": 2.0})
+    (tmp_path / "widths" / "key.json").write_text('{"vmap": 3.0, "loop": 2.0}')
+    assert width._known(width._places("key", run)) == {"vmap": 1.0, "loop": 2.0}
+    assert width._known(width._places("key", None)) == {"vmap": 3.0, "loop": 2.0}

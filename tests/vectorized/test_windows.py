@@ -9,10 +9,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimgrid.batches import epoch_order
-from trimgrid.data import ArrayData, StreamData
+from trimgrid.data.batches import epoch_order
+from trimgrid.data.sources import ArrayData, StreamData
 from trimgrid.engines import windows
-from trimgrid.engines.program import Window
+from trimgrid.engines.shapes import Window
 from trimgrid.engines.windows import Source, with_validation
 
 
@@ -64,18 +64,24 @@ def test_resident(examples: int, batch: int, epochs: int, held: int, seeds: list
 
 def check_chunks(source: Source, epochs: int, seed: int, wanted: list[list[list[float]]]) -> None:
     for epoch in range(epochs):
-        done, slots = 0, []
-        for window, count in source.chunks(epoch, seed):
-            assert 1 <= count <= source.capacity
-            assert window.offset == epoch * source.steps + done
-            for step in range(count):
-                place = done + step
-                assert examples_of(window, 0, step, source.sizes) == wanted[epoch][place]
-                check_marks(window, step, place, source)
-            slots += window.slot[:count].tolist()
-            done += count
-        assert done == source.steps
-        assert slots[-1] == 0, "an epoch ends in the only slot there is"
+        # From its begin, and in the last epoch from anywhere in it.
+        for begin in range(source.steps) if epoch == epochs - 1 else [0]:
+            check_epoch(source, epoch, seed, begin, wanted)
+
+
+def check_epoch(source: Source, epoch: int, seed: int, begin: int, wanted: Any) -> None:
+    done, slots = begin, []
+    for window, count in source.chunks(epoch, seed, begin):
+        assert 1 <= count <= source.capacity
+        assert window.offset == epoch * source.steps + done
+        for step in range(count):
+            place = done + step
+            assert examples_of(window, 0, step, source.sizes) == wanted[epoch][place]
+            check_marks(window, step, place, source)
+        slots += window.slot[:count].tolist()
+        done += count
+    assert done == source.steps
+    assert slots[-1] == 0, "an epoch ends in the only slot there is"
 
 
 @given(

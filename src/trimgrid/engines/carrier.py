@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -12,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimgrid import masks
-from trimgrid.data import Batch
+from trimgrid.data.sources import Batch
+from trimgrid.engines.shapes import State
 from trimgrid.errors import first_line
-from trimgrid.models import check_prunable, copy_model, random_states
+from trimgrid.models import copy_model, random_states
+from trimgrid.prunable import check_prunable
 from trimgrid.randomness import isolated_randomness
-from trimgrid.training import Training, scaled_for
+from trimgrid.training import Training, compile_model, scaled_for
 
 Arrays = list[NDArray[Any]]
 Values = tuple[Arrays, Arrays, Arrays, Arrays]
@@ -24,14 +25,6 @@ Values = tuple[Arrays, Arrays, Arrays, Arrays]
 
 class UntraceableError(Exception):
     """A model whose training step JAX can't trace; the message says why."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """The state with which a row begins: what `train_step` takes, and the masks."""
-
-    values: Values
-    masks: list[NDArray[np.bool_]]
 
 
 class Carrier:
@@ -54,12 +47,7 @@ class Carrier:
         self.model = copy_model(original, seed=training.seed)
         with isolated_randomness(training.seed):
             self.optimizer = scaled_for(self.model, training.fresh_optimizer())
-            self.model.compile(
-                optimizer=self.optimizer,
-                loss=training.loss,
-                metrics=list(training.metrics),
-                auto_scale_loss=False,
-            )
+            compile_model(self.model, self.optimizer, training)
         self.optimizer.build(self.model.trainable_variables)
         found = check_prunable(self.model.trainable_variables)
         self.pruned = tuple(i for i, each in enumerate(found) if each.reason is None)
@@ -102,7 +90,7 @@ class Carrier:
         self._initial = (*self._now()[:2], *self._initial[2:])
         self._first_masks.clear()
 
-    def start(self, training: Training, target: float) -> Start:
+    def start(self, training: Training, target: float) -> State:
         """The state of a row before its first batch, the update of step 0 done.
 
         `target` is the sparsity of that update, NaN if there is none. Random layers begin from the
@@ -121,7 +109,8 @@ class Carrier:
             chosen = self._first_masks[target]
             for place, mask in zip(self.pruned, chosen, strict=True):
                 trainable[place] = np.where(mask, trainable[place], trainable[place].dtype.type(0))
-        return Start((trainable, other, self._hyperparameters(training), self.metrics), chosen)
+        values = trainable, other, self._hyperparameters(training), self.metrics
+        return State(values, chosen, np.int32(-1), np.float32(0))
 
     def receive(self, values: Values, chosen: Sequence[NDArray[np.bool_]]) -> Any:
         """Put the state of a trained row into the model and return the model."""

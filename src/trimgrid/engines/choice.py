@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
+from trimgrid.engines.layers import has_convolutions
 from trimgrid.startup import check_engine, gpu_at_hand
-
-# Convolutions of every kind: transposed, depthwise, separable, and those in a recurrent layer.
-_CONVOLUTIONS = tuple(getattr(keras.layers, name) for name in dir(keras.layers) if "Conv" in name)
 
 
 @dataclass(frozen=True)
@@ -62,38 +59,6 @@ def choose_engine(model: Any, wanted: str = "auto") -> EngineChoice:
             "convolutions on a CPU; KERAS_BACKEND=tensorflow trains them about 4 times faster",
         )
     return EngineChoice("vectorized", "all attempts train in one program")
-
-
-def has_convolutions(model: Any) -> bool:
-    """Tell whether a convolution is among the layers of a model, however deep.
-
-    >>> inner = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.DepthwiseConv2D(3)])
-    >>> has_convolutions(keras.Sequential([inner, keras.layers.Flatten()]))
-    True
-    """
-    return any(isinstance(layer, _CONVOLUTIONS) for layer in _layers(model, set()))
-
-
-def _layers(layer: Any, seen: set[int]) -> Iterator[Any]:
-    """Find a layer and all those that it holds: in a model, a wrapper, or a layer of one's own.
-
-    Only models have a public list of their layers, so the attributes are looked through.
-    """
-    if id(layer) in seen:
-        return
-    seen.add(id(layer))
-    yield layer
-    for value in vars(layer).values():
-        held = [value] if isinstance(value, keras.Layer) else _items(value)
-        for each in held:
-            if isinstance(each, keras.Layer):
-                yield from _layers(each, seen)
-
-
-def _items(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return list(value) if isinstance(value, list | tuple | set) else []
 
 
 def _platform() -> str:

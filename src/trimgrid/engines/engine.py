@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
-from trimgrid.data import ArrayData, StreamData
+from trimgrid.data.sources import ArrayData, StreamData
 from trimgrid.engines.choice import EngineChoice
 from trimgrid.engines.sequential import SequentialEngine
 from trimgrid.engines.trained import OnEpoch, Trained
 from trimgrid.errors import InputError
+from trimgrid.run_directory.checkpoints import Checkpoints
 from trimgrid.training import Task, Training
 
 
@@ -21,11 +23,21 @@ class Engine(Protocol):
         tasks: Sequence[Task],
         weights: list[Any] | None = None,
         on_epoch: OnEpoch | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> Iterator[tuple[int, Trained]]:
         """Train each task from the same weights; yield its place and what came out, as it comes.
 
         `weights`: as `get_weights` of a copy of the model gives them; None: the model's own. The
         model of a `Trained` is good until the next is asked for.
+
+        With `checkpoints` each training goes on from where a process before it had come to, to the
+        bit as if it had never stopped, and saves its state now and then and at its end. A signal to
+        end (SIGINT, SIGTERM) waits for the next step or call: then the state is saved, and
+        `KeyboardInterrupt` raised. Checkpoints are never forgotten here: who stores the result of a
+        training lets go of its checkpoint.
+
+        Raises `InputError` with `checkpoints` for tasks without ids of their own, and `RunError`
+        for a damaged checkpoint and another training's.
         """
 
 
@@ -37,11 +49,17 @@ def open_engine(
     training: Training,
     *,
     tasks: Sequence[Task],
+    attempts: int,
     memory: int | None,
     say: Callable[[str], None],
     fallback: bool,
+    kept: Path | None = None,
 ) -> Engine:
     """Open the engine of a choice, and say which it is.
+
+    `tasks`: all trainings of the grid, whether they are done already or not, so that the engine
+    does not depend on that; `attempts` how many will be asked for. `kept`: the folder in which a
+    run keeps what its choices were made by.
 
     With `fallback` a model that JAX can't trace goes to the sequential engine.
 
@@ -65,11 +83,12 @@ def open_engine(
                 data,
                 training,
                 watched,
-                attempts=len(tasks),
+                attempts=attempts,
                 seeds=len({task.training.seed for task in tasks}),
                 others=[task.training for task in tasks],
                 memory=memory,
                 say=say,
+                kept=kept,
             )
         except UntraceableError as error:
             if not fallback:
@@ -81,4 +100,4 @@ def open_engine(
             why = str(error).rstrip(".")
             choice = EngineChoice("sequential", f"JAX can't trace {model.name!r}: {why}")
     say(choice.describe())
-    return SequentialEngine(model, data, training, validation)
+    return SequentialEngine(model, data, validation)

@@ -9,12 +9,14 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from trimgrid.data import ArrayData
-from trimgrid.engines.program import Window
+from trimgrid.data.sources import ArrayData
+from trimgrid.engines.shapes import Window
 from trimgrid.engines.windows import Source, with_validation
 
-# A call of the program is to last about so long: then progress shows, and Ctrl-C is answered.
+# A call of the program is to last about so long: then progress shows, Ctrl-C is answered, and the
+# state can be saved. How long a step takes the first call shows.
 _CALL_SECONDS = 1.0
+_FIRST_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Feeder:
 
     def __init__(self, source: Source, validation: ArrayData | None, mesh: Mesh) -> None:
         self.source = source
-        self._validation = validation
+        self.validation = validation
         self._everywhere = NamedSharding(mesh, PartitionSpec())
         self._resident: Any = None
         self._first: Window | None = None
@@ -49,40 +51,53 @@ class Feeder:
                 source.window(0, [0] * source.orders)
                 if source.resident
                 else next(source.chunks(0, 0))[0],
-                self._validation,
+                self.validation,
             )
         return self._first
 
-    def calls(self, epochs: int, seeds: Sequence[int], pace: Pace) -> Iterator[Call]:
-        """The calls of a training of so many epochs, which follows the orders of the seeds."""
+    def calls(
+        self, epochs: int, seeds: Sequence[int], pace: Pace, begin: int = 0
+    ) -> Iterator[Call]:
+        """The calls of a training of so many epochs, which follows the orders of the seeds.
+
+        They begin with step `begin`, wherever in an epoch it is.
+        """
         if self.source.resident:
-            return self._resident_calls(epochs, seeds, pace)
-        return self._chunk_calls(epochs, seeds[0])
+            return self._resident_calls(epochs, seeds, pace, begin)
+        return self._chunk_calls(epochs, seeds[0], pace, begin)
 
-    def _resident_calls(self, epochs: int, seeds: Sequence[int], pace: Pace) -> Iterator[Call]:
-        source = self.source
-        for base in range(0, epochs, source.epochs):
-            window = self._place(source.window(base, seeds))
-            last = min(epochs, base + source.epochs)
-            epoch = base
-            while epoch < last:
-                until = min(last, epoch + pace.epochs)
-                first, stop = ((each - base) * source.steps for each in (epoch, until))
-                ended = [(each, each - base) for each in range(epoch, until)]
-                yield Call(window, base * source.steps, first, stop, ended)
-                epoch = until
+    def _resident_calls(
+        self, epochs: int, seeds: Sequence[int], pace: Pace, begin: int
+    ) -> Iterator[Call]:
+        source, length, step = self.source, self.source.steps, begin
+        while step < epochs * length:
+            epoch = step // length
+            window, base = self._place(source.window(epoch, seeds)), epoch * length
+            last = length * min(epochs, epoch + source.epochs)
+            while step < last:
+                stop = min(last, step + pace.steps)
+                if stop // length > step // length:  # an epoch ends: so does the call
+                    stop -= stop % length
+                ended = [(each, each - epoch) for each in range(step // length, stop // length)]
+                yield Call(window, base, step - base, stop - base, ended)
+                step = stop
 
-    def _chunk_calls(self, epochs: int, seed: int) -> Iterator[Call]:
-        for epoch in range(epochs):
+    def _chunk_calls(self, epochs: int, seed: int, pace: Pace, begin: int) -> Iterator[Call]:
+        first, done = divmod(begin, self.source.steps)
+        for epoch in range(first, epochs):
+            for window, count in self.source.chunks(epoch, seed, done):
+                placed, step = self._place(window), 0
+                while step < count:
+                    stop = min(count, step + pace.steps)
+                    done += stop - step
+                    ended = [(epoch, 0)] if done == self.source.steps else []
+                    yield Call(placed, int(window.offset), step, stop, ended)
+                    step = stop
             done = 0
-            for window, count in self.source.chunks(epoch, seed):
-                done += count
-                ended = [(epoch, 0)] if done == self.source.steps else []
-                yield Call(self._place(window), int(window.offset), 0, count, ended)
 
     def _place(self, window: Window) -> Window:
         """Put a window on all devices; what stays the same is there already."""
-        window = with_validation(window, self._validation)
+        window = with_validation(window, self.validation)
         if self._resident is None:
             kept = window.data if self.source.resident else None
             self._resident = jax.device_put(
@@ -103,17 +118,17 @@ class Feeder:
 
 
 class Pace:
-    """How many epochs one call does, learnt from how long the last one took.
+    """How many steps one call does, learnt from how long the last one took.
 
     >>> pace = Pace()
-    >>> pace.took(epochs=1, seconds=0.25)
-    >>> pace.epochs
-    4
+    >>> pace.took(steps=5, seconds=0.25)
+    >>> pace.steps
+    20
     """
 
     def __init__(self) -> None:
-        self.epochs = 1
+        self.steps = _FIRST_STEPS
 
-    def took(self, epochs: int, seconds: float) -> None:
+    def took(self, steps: int, seconds: float) -> None:
         """Learn from a call."""
-        self.epochs = max(1, int(_CALL_SECONDS * epochs / max(seconds, 1e-6)))
+        self.steps = max(1, int(_CALL_SECONDS * steps / max(seconds, 1e-6)))

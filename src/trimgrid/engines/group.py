@@ -1,45 +1,44 @@
-"""A compiled program with room for a group of attempts, and a group's run through it."""
+"""A compiled program with room for a group of attempts."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from numpy.typing import NDArray
 
-from trimgrid.data import ArrayData
-from trimgrid.engines.carrier import Carrier, UntraceableError, Values
-from trimgrid.engines.collection import collection_paused
-from trimgrid.engines.feeding import Feeder, Pace
+from trimgrid.engines.carrier import Carrier, UntraceableError
+from trimgrid.engines.compiling import collection_paused, compile_program
+from trimgrid.engines.feeding import Call, Feeder, Pace
 from trimgrid.engines.memory import needed
-from trimgrid.engines.program import AXIS, Layout, Rows, build_program, compile_program
+from trimgrid.engines.program import build_program
 from trimgrid.engines.rows import Places, stack
+from trimgrid.engines.shapes import AXIS, Layout, Plan, Rows, State
+from trimgrid.engines.windows import sizes_that_occur
 from trimgrid.errors import first_line
 from trimgrid.training import Task
 
-Plan = NDArray[np.floating[Any]]
-"""The sparsity due at each step of a training, from 0 to the last; NaN where no update is."""
 _BY_ROW, _BY_SECOND = PartitionSpec(AXIS), PartitionSpec(None, AXIS)
 _EVERYWHERE = PartitionSpec()
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came out of a row: its state, masks and history, and where it stopped being finite.
+class Group:
+    """A group on the devices: where its rows lie, their state, and what stays the same.
 
-    `bad_step` counts from 0 and is -1 where the loss was finite to the end.
+    `order`: which order of the data each row follows, `blocks`: how many a device has to do,
+    `seeds`: those of the orders.
     """
 
-    values: Values
-    masks: list[NDArray[np.bool_]]
-    history: dict[str, list[Any]]
-    bad_step: int
-    bad_loss: float
+    places: Places
+    state: State
+    order: Any
+    blocks: Any
+    seeds: list[int]
 
 
 class GroupProgram:
@@ -49,7 +48,6 @@ class GroupProgram:
         self,
         carrier: Carrier,
         feeder: Feeder,
-        validation: ArrayData | None,
         mesh: Mesh,
         width: int,
         capacity: int,
@@ -57,15 +55,13 @@ class GroupProgram:
         self.carrier = carrier
         self.width = width
         self.capacity = capacity
-        self._feeder = feeder
+        self.feeder = feeder
         self._mesh = mesh
-        source = feeder.source
+        source, validation = feeder.source, feeder.validation
         self._layout = Layout(
             pruned=carrier.pruned,
             sizes=source.sizes,
-            validation_sizes=(
-                () if validation is None else tuple(sorted(set(validation.sizes), reverse=True))
-            ),
+            validation_sizes=(() if validation is None else sizes_that_occur(validation.sizes)),
             width=width,
             epochs=source.epochs,
             metrics=carrier.metrics,
@@ -87,14 +83,14 @@ class GroupProgram:
         places = self._places(1)
         state = stack(places, [self.carrier.start(self.carrier.training, float("nan"))])
         rows = Rows(
-            np.zeros((self._feeder.source.capacity, places.rows), np.float32),
+            np.zeros((self.feeder.source.capacity, places.rows), np.float32),
             np.zeros(places.rows, np.int32),
         )
         arguments = (
             (state, _BY_ROW),
             (rows.targets, _BY_SECOND),
             (rows.order, _BY_ROW),
-            (self._feeder.shapes(), _EVERYWHERE),
+            (self.feeder.shapes(), _EVERYWHERE),
             (np.int32(0), _EVERYWHERE),
             (np.int32(0), _EVERYWHERE),
             (places.blocks, _BY_ROW),
@@ -113,84 +109,55 @@ class GroupProgram:
             self._compiled = compile_program(self.lower() if lowered is None else lowered)
         return needed(self._compiled) * self._mesh.size
 
-    def run(
-        self,
-        tasks: Sequence[Task],
-        plans: Sequence[Plan],
-        on_epoch: Callable[[int, Sequence[float]], None] | None = None,
-    ) -> list[Outcome]:
-        """Train a group; `on_epoch` gets each epoch's number, from 1, and the tasks' losses."""
+    def call(self, state: State, rows: Rows, blocks: Any, call: Call) -> tuple[State, Any]:
+        """Train the steps of a call; return the new state and the history of its window.
+
+        The state that is given is used up.
+        """
         self.compile()
-        places = self._places(len(tasks))
-        state, order, blocks, seeds = self._begin(tasks, plans, places)
-        epochs, pace = tasks[0].training.epochs, Pace()
-        history: dict[str, list[NDArray[Any]]] = {}
-        targets, begin, before = None, -1, None
-        for call in self._feeder.calls(epochs, seeds, pace):
-            if call.begin != begin:
-                begin = call.begin
-                targets = self._targets(plans, begin, places)
-            began = time.perf_counter()
-            state, seen = self._compiled(
-                state,
-                Rows(targets, order),
-                call.window,
-                self._put(np.int32(call.first), _EVERYWHERE),
-                self._put(np.int32(call.stop), _EVERYWHERE),
-                blocks,
-            )
-            if not call.ended:
-                # At most two chunks on the devices: the one that is trained on, and the next.
-                jax.block_until_ready(before)
-                before = seen
-                continue
-            seen = {key: np.asarray(value) for key, value in seen.items()}  # waits for the call
-            pace.took(len(call.ended), time.perf_counter() - began)
-            for epoch, slot in call.ended:
-                for key, values in seen.items():
-                    history.setdefault(key, []).append(values[slot][places.of_attempt])
-                if on_epoch is not None:
-                    losses = history.get("loss", [np.full(len(tasks), np.nan)])[-1]
-                    on_epoch(epoch + 1, [float(loss) for loss in losses])
-            if (np.asarray(state.bad_step)[places.of_attempt] >= 0).all():
-                break
-        return self._outcomes(jax.tree.map(np.asarray, state), history, places)
+        first, stop = (self._put(np.int32(each), _EVERYWHERE) for each in (call.first, call.stop))
+        state, seen = self._compiled(state, rows, call.window, first, stop, blocks)
+        return state, seen
 
     def seconds(self, tasks: Sequence[Task], plans: Sequence[Plan], steps: int) -> float:
         """Return how long the first steps of a group take, the best of three times."""
         self.compile()
-        places = self._places(len(tasks))
         times = []
         for _ in range(3):
-            state, order, blocks, seeds = self._begin(tasks, plans, places)
-            call = next(self._feeder.calls(1, seeds, Pace()))
-            rows = Rows(self._targets(plans, 0, places), order)
-            stop = min(call.stop, steps)
-            window, first, stop = self._put((call.window, np.int32(0), np.int32(stop)), _EVERYWHERE)
-            jax.block_until_ready((state, rows, window))
+            group = self.begin(tasks, self.starts(tasks, plans))
+            call = next(self.feeder.calls(1, group.seeds, Pace()))
+            call = replace(call, stop=min(call.stop, steps))
+            rows = Rows(self.targets(plans, 0, group.places), group.order)
+            jax.block_until_ready((group.state, rows, call.window))
             began = time.perf_counter()
-            jax.block_until_ready(self._compiled(state, rows, window, first, stop, blocks))
+            jax.block_until_ready(self.call(group.state, rows, group.blocks, call))
             times.append(time.perf_counter() - began)
         return min(times)
 
-    def _begin(self, tasks: Sequence[Task], plans: Sequence[Plan], places: Places) -> Any:
-        starts = [
+    def starts(self, tasks: Sequence[Task], plans: Sequence[Plan]) -> list[State]:
+        """The state of each task's row before the first batch."""
+        return [
             self.carrier.start(task.training, float(plan[0]))
             for task, plan in zip(tasks, plans, strict=True)
         ]
+
+    def begin(self, tasks: Sequence[Task], rows: Sequence[State]) -> Group:
+        """Put the states of a group's rows on the devices."""
+        places = self._places(len(tasks))
         seeds = list(dict.fromkeys(task.training.seed for task in tasks))
-        orders = self._feeder.source.orders
+        orders = self.feeder.source.orders
         mine = [np.int32(min(seeds.index(task.training.seed), orders - 1)) for task in tasks]
-        return (
-            self._put(stack(places, starts), _BY_ROW),
+        return Group(
+            places,
+            self._put(stack(places, rows), _BY_ROW),
             self._put(places.spread(mine, 0), _BY_ROW),
             self._put(places.blocks, _BY_ROW),
             seeds[:orders],
         )
 
-    def _targets(self, plans: Sequence[Plan], begin: int, places: Places) -> Any:
+    def targets(self, plans: Sequence[Plan], begin: int, places: Places) -> Any:
         """The sparsity due after each step of a window, [steps, rows]."""
-        steps = self._feeder.source.capacity
+        steps = self.feeder.source.capacity
         due = np.full((len(plans), steps), np.nan, np.float32)
         for row, plan in zip(due, plans, strict=True):
             part = plan[begin + 1 : begin + 1 + steps]
@@ -213,16 +180,3 @@ class GroupProgram:
             ),
             value,
         )
-
-    @staticmethod
-    def _outcomes(state: Any, history: dict[str, list[Any]], places: Places) -> list[Outcome]:
-        return [
-            Outcome(
-                jax.tree.map(lambda array, at=row: array[at], state.model),
-                [mask[row] for mask in state.masks],
-                {key: [values[place] for values in seen] for key, seen in history.items()},
-                int(state.bad_step[row]),
-                float(state.bad_loss[row]),
-            )
-            for place, row in enumerate(places.of_attempt)
-        ]

@@ -24,6 +24,10 @@ _CGROUP_FILES = (
 )
 
 
+class NoRoomError(InputError):
+    """Not even the smallest program keeps within the memory."""
+
+
 def budget(memory: int | None, devices: Sequence[Any]) -> int:
     """The bytes that training may take on all devices together: `memory`, or 60 % of what is free.
 

@@ -2,92 +2,23 @@
 
 It maps Keras' own `train_step` over stacked states. An attempt is a row: the first axis of every
 array of the state counts the rows, and is laid over all local devices. On each device rows go in
-blocks of `width` through all steps of a call: a block that fits the processor's cache trains faster
-than all rows side by side. A width of 1 is a loop over the attempts, another one `jax.vmap`.
+blocks of `width` through all steps of a call. A width of 1 is a loop over the attempts, another one
+`jax.vmap`. On a CPU it is 2 whatever the number of rows: XLA rounds other widths in other ways, and
+what comes out of a row must not depend on how many there are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from trimgrid.selection import magnitude_mask
-
-AXIS = "attempts"
-_FILLED_UP_TO = 4096
-
-
-class State(NamedTuple):
-    """The state of all rows: the first axis of every array counts them.
-
-    `model` is what `train_step` takes and gives: the values of the trainable, other, optimizer's
-    and metrics' variables. `masks` belong to the pruned variables. `bad_step` is the step whose
-    loss was the first that is not finite, -1 if there is none, and `bad_loss` that loss.
-    """
-
-    model: tuple[list[Any], list[Any], list[Any], list[Any]]
-    masks: list[Any]
-    bad_step: Any
-    bad_loss: Any
-
-
-class Rows(NamedTuple):
-    """What differs between rows in a window of steps.
-
-    `targets`: the sparsity due after each step, NaN where none is, shape [steps, rows]. `order`:
-    which of the orders of the data a row follows, shape [rows].
-    """
-
-    targets: Any
-    order: Any
-
-
-class Window(NamedTuple):
-    """A window of steps that is the same for all rows.
-
-    `data`: examples, each array [examples, ...]. `take`: the examples of each batch, shape
-    [orders, steps, batch]. Of each step: `kind`, which of the batch sizes it has, `fresh`, whether
-    the metrics begin anew before it, `slot`, the epoch of the window that it ends, else the number
-    of epochs. `validation`: as `data`, `validation_take` [batches, batch], `validation_kind`.
-    `offset`: the window's first step in the training.
-    """
-
-    data: Any
-    take: Any
-    kind: Any
-    fresh: Any
-    slot: Any
-    offset: Any
-    validation: Any
-    validation_take: Any
-    validation_kind: Any
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The static shape of a program.
-
-    `pruned`: places of the pruned variables among the trainable ones. `sizes`: the sizes of
-    batches that occur, largest first; `validation_sizes` likewise, empty without validation.
-    `width`: rows of a block. `epochs`: slots for the history of a window. `metrics`: the values
-    with which the metrics begin. `logs`: what a step logs, `validation_logs`: what a validation
-    logs, as arrays' shapes and types.
-    """
-
-    pruned: tuple[int, ...]
-    sizes: tuple[int, ...]
-    validation_sizes: tuple[int, ...]
-    width: int
-    epochs: int
-    metrics: list[Any]
-    logs: dict[str, Any]
-    validation_logs: dict[str, Any]
+from trimgrid.engines.mask_updates import prune
+from trimgrid.engines.shapes import AXIS, Layout, Rows, State, Window
 
 
 def build_program(model: Any, layout: Layout, mesh: Mesh) -> Any:
@@ -113,25 +44,6 @@ def build_program(model: Any, layout: Layout, mesh: Mesh) -> Any:
         check_vma=False,
     )
     return jax.jit(sharded, donate_argnums=0)
-
-
-# Compiling takes longer than training a small grid. Without its newer way to emit fused loops, and
-# with fewer passes over each, XLA takes half the time for programs that run as fast.
-_QUICKLY = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
-
-
-def compile_program(lowered: Any) -> Any:
-    """Compile a traced program; on a CPU with options that make XLA quick about it.
-
-    The options are XLA's own affair: a version that does not know them compiles as usual.
-    """
-    if jax.default_backend() == "cpu":
-        try:
-            return lowered.compile(compiler_options=_QUICKLY)
-        except jax.errors.JaxRuntimeError as error:
-            if "No such compile option" not in str(error):
-                raise
-    return lowered.compile()
 
 
 def _all_blocks(
@@ -185,7 +97,7 @@ def _block(
         # A train_step of one's own need not log its loss: then only the weights tell, at the end.
         loss = logs.get("loss", jnp.zeros(layout.width)).astype("float32")
         now_bad = jnp.logical_and(state.bad_step < 0, jnp.logical_not(jnp.isfinite(loss)))
-        masks, trainable = _prune(layout, state.masks, list(trainable), rows.targets[step])
+        masks, trainable = prune(layout, state.masks, list(trainable), rows.targets[step])
         slot = window.slot[step]
         if layout.validation_sizes:
             # Outside the vmap, so that it costs nothing where no epoch ends.
@@ -236,52 +148,6 @@ def over_rows(
         for axis, argument in zip(axes, arguments, strict=True)
     ]
     return jax.tree.map(lambda array: jnp.asarray(array)[None], function(*single))
-
-
-def _prune(
-    layout: Layout, masks: list[Any], trainable: list[Any], targets: Any
-) -> tuple[list[Any], list[Any]]:
-    """Choose masks anew for the rows where an update is due, and apply all of them."""
-
-    def one_row(row: tuple[Any, list[Any], list[Any]]) -> list[Any]:
-        target, weights, current = row
-        return lax.cond(jnp.isnan(target), lambda: current, lambda: _choose(weights, target))
-
-    weights = [trainable[place] for place in layout.pruned]
-    masks = lax.cond(
-        jnp.all(jnp.isnan(targets)),
-        lambda: masks,
-        # A loop over the rows: under vmap both branches of a condition would be computed.
-        lambda: lax.map(one_row, (targets, weights, masks)),
-    )
-    for place, mask, each in zip(layout.pruned, masks, weights, strict=True):
-        trainable[place] = jnp.where(mask, each, jnp.zeros_like(each))
-    return masks, trainable
-
-
-def _choose(weights: list[Any], target: Any) -> list[Any]:
-    """The masks of one row.
-
-    Tensors of one size share their code, and small ones that of the largest of them: they are
-    filled up with NaN, which ranks above every weight and stands behind. The search takes longer to
-    compile than to run.
-    """
-    small = [each.size for each in weights if each.size <= _FILLED_UP_TO]
-    groups: dict[int, list[int]] = {}
-    for place, each in enumerate(weights):
-        size = max(small) if each.size <= _FILLED_UP_TO else each.size
-        groups.setdefault(size, []).append(place)
-    chosen: list[Any] = [None] * len(weights)
-    for length, places in groups.items():
-        flat = [weights[place].ravel().astype("float32") for place in places]
-        filled = jnp.stack(
-            [jnp.pad(each, (0, length - each.size), constant_values=jnp.nan) for each in flat]
-        )
-        sizes = jnp.asarray([each.size for each in flat], jnp.int32)
-        found = lax.map(lambda each: magnitude_mask(each[0], target, each[1]), (filled, sizes))
-        for place, mask, each in zip(places, found, flat, strict=True):
-            chosen[place] = mask[: each.size].reshape(weights[place].shape)
-    return chosen
 
 
 def _validate(

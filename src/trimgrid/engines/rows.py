@@ -11,8 +11,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from trimgrid.engines.carrier import Start
-from trimgrid.engines.program import State
+from trimgrid.engines.shapes import State
 
 
 @dataclass(frozen=True)
@@ -51,18 +50,16 @@ class Places:
         return spread
 
 
-def stack(places: Places, starts: Sequence[Start]) -> State:
+def stack(places: Places, rows: Sequence[State]) -> State:
     """The state of all rows, in NumPy arrays, from that of each attempt."""
-    values, chosen = (
-        jax.tree.map(lambda *arrays: places.spread(arrays, arrays[0]), *parts)
-        for parts in ([start.values for start in starts], [start.masks for start in starts])
-    )
-    return State(
-        values,
-        chosen,
-        np.full(places.rows, -1, np.int32),
-        np.zeros(places.rows, np.float32),
-    )
+    stacked: State = jax.tree.map(lambda *arrays: places.spread(arrays, arrays[0]), *rows)
+    return stacked
+
+
+def unstack(places: Places, state: State) -> list[State]:
+    """The state of each attempt's row, in NumPy arrays, from that of all rows."""
+    arrays = jax.tree.map(np.asarray, state)
+    return [jax.tree.map(lambda a, at=row: a[at], arrays) for row in places.of_attempt]
 
 
 def width_of_blocks(attempts: int, devices: int, largest: int) -> int:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from trimgrid.data import ArrayData, Batch, Data, StreamData, open_data
+from trimgrid.data.sources import ArrayData, Data, StreamData, open_data
+from trimgrid.engines.fit_data import for_validation, without_end
+from trimgrid.engines.fit_progress import OnEpoch, Progress
+from trimgrid.engines.saving import Saving, check_ids, saving
 from trimgrid.engines.trained import OnEpoch as OnEpochs
 from trimgrid.engines.trained import Trained
 from trimgrid.errors import RunError
 from trimgrid.models import copy_model
 from trimgrid.pruning import MagnitudePruning
+from trimgrid.run_directory.checkpoints import Checkpoint, Checkpoints
 from trimgrid.schedules import Schedule
-from trimgrid.training import Task, Training, scaled_for
-
-OnEpoch = Callable[[int, float], None]
-"""Called after each epoch with its number, from 1, and the training loss."""
+from trimgrid.training import Task, Training, compile_model, scaled_for
 
 
 def train(
@@ -28,15 +29,18 @@ def train(
     schedule: Schedule | None = None,
     validation: Data | ArrayData | StreamData | None = None,
     on_epoch: OnEpoch | None = None,
+    saved: Saving | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Trained:
     """Train a fresh copy of a model with a fresh optimizer, pruning it if a schedule is given.
 
     The original, its optimizer and the global random state stay as they are, and the result
     depends only on the arguments. A loss that stops being finite ends the training: then
-    `failure` says at which step.
+    `failure` says at which step. `saved` is called after each step, so that a later call goes on
+    from the `checkpoint` that it left, to the bit as if the training had never stopped.
 
     Raises `InputError` for a schedule that can't reach its target and a model without prunable
-    weights, and `RunError` for a stream that changes.
+    weights, and `RunError` for a stream that changes and another training's checkpoint.
 
     >>> from trimgrid.schedules import ConstantSparsity
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
@@ -52,77 +56,60 @@ def train(
     model = copy_model(original, seed=training.seed)
     # Scaled inside the pruning optimizer, so that steps which overflow count for the schedule.
     optimizer = scaled_for(model, training.fresh_optimizer())
+    steps = len(data.sizes)
     if schedule is not None:
-        steps = len(data.sizes) * training.epochs
-        optimizer = MagnitudePruning(optimizer, schedule, steps=steps)
-    model.compile(
-        optimizer=optimizer,
-        loss=training.loss,
-        metrics=list(training.metrics),
-        auto_scale_loss=False,
-    )
+        optimizer = MagnitudePruning(optimizer, schedule, steps=steps * training.epochs)
+    compile_model(model, optimizer, training)
     optimizer.build(model.trainable_variables)
     if isinstance(optimizer, MagnitudePruning):
         optimizer.begin()
-    watch = _Watch(on_epoch)
+    progress = Progress(training.epochs, steps, on_epoch, saved)
+    if checkpoint is not None:
+        progress.go_on_from(checkpoint, model)
+        if progress.step % steps and keras.config.backend() != "jax":
+            # Only the first step makes the metrics' variables, and they must hold what they held.
+            model.train_on_batch(*next(data.epoch(training.seed, 0)))
+        progress.put_back(model)
     failures: list[RunError] = []
-    try:
-        history = model.fit(
-            _without_end(data, training.seed, failures),
-            epochs=training.epochs,
-            steps_per_epoch=len(data.sizes),
-            validation_data=_for_validation(validation),
-            validation_batch_size=training.batch_size,
-            callbacks=[watch],
-            shuffle=False,  # the batches come shuffled
-            verbose=0,
-        ).history
-    except Exception:
-        if failures:
-            raise failures[0] from None
-        raise
-    if watch.failure is None and not all(np.isfinite(a).all() for a in model.get_weights()):
-        watch.failure = f"the weights stopped being finite by step {watch.step}"
-    return Trained(model, history, watch.failure)
-
-
-def _without_end(
-    data: ArrayData | StreamData, seed: int, failures: list[RunError]
-) -> Iterator[Batch]:
-    """The batches of one epoch after the other: `steps_per_epoch` says where an epoch ends.
-
-    Not a `PyDataset` that shuffles in `on_epoch_end`: Keras calls that before the first epoch too,
-    and TensorFlow reads ahead of it. A failure is noted: TensorFlow makes another error of it.
-    """
-    epoch = 0
-    while True:
+    parts = _parts(progress.step, steps, training.epochs) if progress.failure is None else []
+    for epoch, until, skip in parts:
+        if progress.failure is not None:
+            break
+        progress.put_back(model)
         try:
-            yield from data.epoch(seed, epoch)
-        except RunError as error:
-            failures.append(error)
+            model.fit(
+                without_end(data, training.seed, failures, epoch, skip),
+                initial_epoch=epoch,
+                epochs=until,
+                steps_per_epoch=steps - skip,
+                validation_data=for_validation(validation),
+                validation_batch_size=training.batch_size,
+                callbacks=[progress],
+                shuffle=False,  # the batches come shuffled
+                verbose=0,
+            )
+        except Exception:
+            if failures:
+                raise failures[0] from None
             raise
-        epoch += 1
+    if not parts:
+        optimizer.finalize_variable_values(model.trainable_variables)  # as `fit` does at its end
+    failure = progress.failure
+    if failure is None and not all(np.isfinite(a).all() for a in model.get_weights()):
+        failure = f"the weights stopped being finite by step {progress.step}"
+    return Trained(model, progress.history, failure)
 
 
-def _for_validation(validation: ArrayData | StreamData | None) -> Any:
-    if isinstance(validation, ArrayData):
-        return validation.arrays
-    return None if validation is None else _Held(list(validation.epoch(None, 0)))
+def _parts(done: int, steps: int, epochs: int) -> list[tuple[int, int, int]]:
+    """What is left to fit after `done` batches: first epoch, epoch to stop before, batches to skip.
 
-
-class _Held(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches in memory. Keras reads the first ones of a generator again at each validation."""
-
-    def __init__(self, batches: list[Batch]) -> None:
-        super().__init__()
-        self._batches = batches
-
-    @property
-    def num_batches(self) -> int:
-        return len(self._batches)
-
-    def __getitem__(self, index: int) -> Batch:
-        return self._batches[index]
+    >>> _parts(0, 4, 3), _parts(6, 4, 3), _parts(12, 4, 3)
+    ([(0, 3, 0)], [(1, 2, 2), (2, 3, 0)], [])
+    """
+    epoch, skip = divmod(done, steps)
+    rest = [(epoch, epoch + 1, skip)] if skip else []
+    epoch += len(rest)
+    return [*rest, (epoch, epochs, 0)] if epoch < epochs else rest
 
 
 class SequentialEngine:
@@ -132,7 +119,6 @@ class SequentialEngine:
         self,
         model: Any,
         data: ArrayData | StreamData,
-        training: Training,
         validation: ArrayData | StreamData | None = None,
     ) -> None:
         self._model = model
@@ -144,47 +130,26 @@ class SequentialEngine:
         tasks: Sequence[Task],
         weights: list[Any] | None = None,
         on_epoch: OnEpochs | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> Iterator[tuple[int, Trained]]:
-        """Train each task from the same weights; yield its place and what came out."""
+        """Train each task from the same weights; yield its place and what came out.
+
+        See `trimgrid.engines.engine.Engine`.
+        """
+        if checkpoints is not None:
+            check_ids(tasks)
         start = self._model
         if weights is not None:
             start = copy_model(start)
             start.set_weights(weights)
         for place, task in enumerate(tasks):
             report = None if on_epoch is None else _alone(on_epoch, task.name)
-            yield (
-                place,
-                train(start, self._data, task.training, task.schedule, self._validation, report),
-            )
+            found = None if checkpoints is None else checkpoints.find(task.id)
+            settings = task.training, task.schedule, self._validation, report
+            with saving(checkpoints, [task]) as saved:
+                trained = train(start, self._data, *settings, saved, found)
+            yield place, trained
 
 
 def _alone(on_epoch: OnEpochs, name: str) -> OnEpoch:
     return lambda epoch, loss: on_epoch([name], epoch, [loss])
-
-
-class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
-    """Reports epochs, and ends a training whose loss is not finite any more."""
-
-    def __init__(self, on_epoch: OnEpoch | None) -> None:
-        super().__init__()
-        self.on_epoch = on_epoch
-        self.failure: str | None = None
-        self.step = 0
-        self._losses: list[tuple[int, Any]] = []
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.step += 1
-        # Not read before the epoch's end: reading would wait for the step.
-        if "loss" in logs:  # a train_step of one's own need not log it
-            self._losses.append((self.step, logs["loss"]))
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        for step, loss in self._losses:
-            value = float(loss)
-            if not np.isfinite(value):
-                self.failure = f"the loss became {value} at step {step}"
-                self.model.stop_training = True
-                break
-        self._losses.clear()
-        if self.on_epoch is not None:
-            self.on_epoch(epoch + 1, float(logs.get("loss", np.nan)))

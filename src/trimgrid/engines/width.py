@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +17,8 @@ import numpy as np
 from trimgrid.atomic import replacing
 from trimgrid.cache import cache_folder
 from trimgrid.engines.group import GroupProgram
+from trimgrid.engines.layers import has_convolutions, has_recurrence
+from trimgrid.engines.memory import NoRoomError
 from trimgrid.engines.windows import Source
 from trimgrid.training import Task, Training
 
@@ -28,22 +32,6 @@ _WORTH_MEASURING = {"cpu": 5e10}
 _WORTH_MEASURING_ELSEWHERE = 5e12
 _STEPS = 5
 
-_SERIAL_ON_A_CPU = (
-    keras.layers.RNN,
-    keras.layers.Bidirectional,
-    keras.layers.TimeDistributed,
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-)
-
 
 @dataclass(frozen=True)
 class Width:
@@ -55,38 +43,56 @@ class Width:
 
 def choose_width(
     program: Callable[[bool], GroupProgram],
+    fitted: Callable[[GroupProgram, Any], GroupProgram],
     training: Training,
     source: Source,
     devices: Sequence[Any],
+    kept: Path | None = None,
 ) -> Width:
     """Choose between a loop over the rows, `program(True)`, and `vmap`, `program(False)`.
 
+    `fitted(program, traced)` gives the program compiled, or a smaller one that keeps within the
+    memory; `traced` is what its `lower` gave, or None.
+
     Where a training is long enough for it, both are measured, once for a model, its training and
-    the machine: what was found is kept in the user's cache folder, so that the choice, and with it
-    the last bits of the results, stays the same. For short trainings the kind of the model decides:
-    on a CPU recurrent layers and convolutions go in a loop, all else side by side. The number of
-    attempts plays no part.
+    the machine: what was found is kept in the user's cache folder, and in the folder `kept` of a
+    run, so that the choice, and with it the last bits of the results, stays the same. For short
+    trainings the kind of the model decides: on a CPU recurrent layers and convolutions go in a
+    loop, all else side by side. The number of attempts plays no part.
+
+    Raises `NoRoomError` if there is no memory for the program chosen.
     """
     cpu = devices[0].platform == "cpu"
     first = program(False)
     model = first.carrier.model
-    serial = cpu and any(isinstance(layer, _SERIAL_ON_A_CPU) for layer in _layers(model))
+    serial = cpu and (has_recurrence(model) or has_convolutions(model))
     chosen = program(True) if serial else first
     lowered = chosen.lower()
     work = (lowered.cost_analysis() or {}).get("flops", 0.0) / chosen.width
     threshold = _WORTH_MEASURING.get(devices[0].platform, _WORTH_MEASURING_ELSEWHERE)
     if work * source.steps * training.epochs < threshold:
-        chosen.compile(lowered)
-        why = "for its recurrent layers or convolutions" if serial else "as is best for a small one"
+        chosen = fitted(chosen, lowered)
+        why = (
+            "for its recurrent layers or convolutions"
+            if serial
+            else "as is best for short trainings"
+        )
         return Width(chosen, f"{_sentence(chosen, devices)}, {why}.")
     key = _digest(model, training, source, devices)
-    times = _known(key)
+    places = _places(key, kept)
+    times = _known(places)
     both = {"vmap": first, "loop": chosen if serial else program(True)}
     if times is None:
-        chosen.compile(lowered)
+        traced = {"loop" if serial else "vmap": lowered}
+        both["loop"] = fitted(both["loop"], traced.get("loop"))
+        try:
+            both["vmap"] = fitted(both["vmap"], traced.get("vmap"))
+        except NoRoomError:
+            loop = both["loop"]
+            return Width(loop, f"{_sentence(loop, devices)}: two side by side have no room.")
         times = {name: _seconds_a_row(each, training, source) for name, each in both.items()}
-        _remember(key, times)
-    chosen = both["loop" if times["loop"] <= times["vmap"] else "vmap"]
+    _remember(places, times)
+    chosen = fitted(both["loop" if times["loop"] <= times["vmap"] else "vmap"], None)
     figures = " against ".join(f"{times[name] * 1e3:.3g} ms" for name in ("vmap", "loop"))
     return Width(
         chosen, f"{_sentence(chosen, devices)}: measured {figures} (vmap, loop) a step and attempt."
@@ -109,12 +115,6 @@ def _sentence(program: GroupProgram, devices: Sequence[Any]) -> str:
     return f"{how} on each of {len(devices)} {devices[0].device_kind} devices"
 
 
-def _layers(layer: Any) -> Iterator[Any]:
-    yield layer
-    for inner in getattr(layer, "layers", ()):
-        yield from _layers(inner)
-
-
 def _digest(model: Any, training: Training, source: Source, devices: Sequence[Any]) -> str:
     """What the time of a step depends on."""
     facts = (
@@ -129,21 +129,28 @@ def _digest(model: Any, training: Training, source: Source, devices: Sequence[An
     return sha256(json.dumps(facts, sort_keys=True, default=repr).encode()).hexdigest()
 
 
-def _known(key: str) -> dict[str, float] | None:
-    try:
-        found = json.loads((cache_folder() / "widths" / f"{key}.json").read_text())
-        return {name: float(found[name]) for name in ("vmap", "loop")}
-    # Not there, or not ours; RuntimeError: a user without a home.
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
-        return None
+def _places(key: str, kept: Path | None) -> list[Path]:
+    """Where measured times are kept: with the run, and in the user's cache folder."""
+    folders = [] if kept is None else [kept]
+    with suppress(RuntimeError):  # a user without a home
+        folders.append(cache_folder() / "widths")
+    return [folder / f"{key}.json" for folder in folders]
 
 
-def _remember(key: str, times: dict[str, float]) -> None:
-    try:
-        folder = cache_folder() / "widths"
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / f"{key}.json") as unfinished:
-            unfinished.write_text(json.dumps(times), encoding="utf-8")
-    # A folder that can't be written costs the next run a measurement.
-    except (OSError, RuntimeError):
-        return
+def _known(places: Sequence[Path]) -> dict[str, float] | None:
+    for place in places:
+        # Not there, or not ours.
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            found = json.loads(place.read_text())
+            return {name: float(found[name]) for name in ("vmap", "loop")}
+    return None
+
+
+def _remember(places: Sequence[Path], times: dict[str, float]) -> None:
+    for place in places:
+        # A folder that can't be written costs the next run a measurement.
+        with suppress(OSError):
+            if _known([place]) is None:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(place) as unfinished:
+                    unfinished.write_text(json.dumps(times), encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import jax
@@ -11,9 +12,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from trimgrid.batches import epoch_order
-from trimgrid.data import ArrayData, Batch, StreamData
-from trimgrid.engines.program import Window
+from trimgrid.data.batches import epoch_order
+from trimgrid.data.sources import ArrayData, Batch, StreamData
+from trimgrid.engines.shapes import Window
 
 # Bytes of the orders of the data, and of batches that come in chunks, in one window.
 _TAKE_BYTES = 64 << 20
@@ -59,7 +60,7 @@ class Source:
     @property
     def sizes(self) -> tuple[int, ...]:
         """The sizes of batches that occur, largest first."""
-        return tuple(sorted(set(self.data.sizes), reverse=True))
+        return sizes_that_occur(self.data.sizes)
 
     def window(self, first_epoch: int, seeds: Sequence[int]) -> Window:
         """A window of whole epochs of resident data; one order for each seed."""
@@ -76,11 +77,13 @@ class Source:
             first_epoch * self.steps,
         )
 
-    def chunks(self, epoch: int, seed: int) -> Iterator[tuple[Window, int]]:
-        """Windows of one epoch of data that comes in chunks, and how many steps each has."""
+    def chunks(self, epoch: int, seed: int, done: int = 0) -> Iterator[tuple[Window, int]]:
+        """Windows of one epoch of data that comes in chunks, and how many steps each has.
+
+        They begin after the first `done` batches of the epoch.
+        """
         batches: list[Batch] = []
-        done = 0
-        for batch in self.data.epoch(seed, epoch):
+        for batch in islice(self.data.epoch(seed, epoch), done, None):
             batches.append(batch)
             if len(batches) == self.capacity:
                 yield self._chunk(epoch, done, batches), len(batches)
@@ -90,16 +93,11 @@ class Source:
             yield self._chunk(epoch, done, batches), len(batches)
 
     def _chunk(self, epoch: int, done: int, batches: list[Batch]) -> Window:
-        largest = self.sizes[0]
-        data = jax.tree.map(lambda *arrays: _joined(arrays, self.capacity * largest), *batches)
+        rows = self.capacity * self.sizes[0]
+        data = jax.tree.map(lambda *arrays: _joined(arrays, rows), *batches)
         sizes = self.data.sizes[done : done + len(batches)]
-        take = np.zeros((1, self.capacity, largest), np.int32)
-        start = 0
-        for place, size in enumerate(sizes):
-            take[0, place, :size] = np.arange(start, start + size)
-            start += size
-        kinds = [self.sizes.index(size) for size in sizes]
-        return self._window(data, take, kinds, epoch * self.steps + done)
+        take, kinds = _in_order(sizes, self.sizes, self.capacity)
+        return self._window(data, take[None], kinds, epoch * self.steps + done)
 
     def _window(self, data: Any, take: NDArray[np.int32], kinds: list[int], offset: int) -> Window:
         kind = np.zeros(self.capacity, np.int32)
@@ -120,6 +118,27 @@ class Source:
         )
 
 
+def sizes_that_occur(sizes: Sequence[int]) -> tuple[int, ...]:
+    """The sizes of batches that occur, largest first.
+
+    >>> sizes_that_occur((16, 16, 2))
+    (16, 2)
+    """
+    return tuple(sorted(set(sizes), reverse=True))
+
+
+def _in_order(
+    sizes: Sequence[int], occurring: tuple[int, ...], length: int
+) -> tuple[NDArray[np.int32], list[int]]:
+    """What `length` batches take of examples that lie in their order, and the kind of each size."""
+    take = np.zeros((length, occurring[0]), np.int32)
+    start = 0
+    for place, size in enumerate(sizes):
+        take[place, :size] = np.arange(start, start + size)
+        start += size
+    return take, [occurring.index(size) for size in sizes]
+
+
 def _joined(arrays: Sequence[Any], rows: int) -> NDArray[Any]:
     """Batches one after the other in an array of fixed length, so that the program fits it."""
     first = np.asarray(arrays[0])
@@ -135,14 +154,10 @@ def with_validation(window: Window, validation: ArrayData | None) -> Window:
     """Add the validation data, in batches in the order of its arrays."""
     if validation is None:
         return window
-    sizes = sorted(set(validation.sizes), reverse=True)
-    take = np.zeros((len(validation.sizes), sizes[0]), np.int32)
-    start = 0
-    for place, size in enumerate(validation.sizes):
-        take[place, :size] = np.arange(start, start + size)
-        start += size
+    sizes = validation.sizes
+    take, kinds = _in_order(sizes, sizes_that_occur(sizes), len(sizes))
     return window._replace(
         validation=validation.arrays,
         validation_take=take,
-        validation_kind=np.asarray([sizes.index(size) for size in validation.sizes], np.int32),
+        validation_kind=np.asarray(kinds, np.int32),
     )

@@ -1,0 +1,59 @@
+"""Data as `model.fit` takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import keras
+
+from trimgrid.data.sources import ArrayData, Batch, StreamData
+from trimgrid.errors import RunError
+
+
+def without_end(
+    data: ArrayData | StreamData, seed: int, failures: list[RunError], epoch: int = 0, skip: int = 0
+) -> Iterator[Batch]:
+    """The batches of one epoch after the other: `steps_per_epoch` says where an epoch ends.
+
+    They begin with `epoch`, and in it after `skip` batches.
+
+    Not a `PyDataset` that shuffles in `on_epoch_end`: Keras calls that before the first epoch too,
+    and TensorFlow reads ahead of it. A failure is noted: TensorFlow makes another error of it.
+    """
+    while True:
+        try:
+            yield from map(_tuples, islice(data.epoch(seed, epoch), skip, None))
+        except RunError as error:
+            failures.append(error)
+            raise
+        epoch, skip = epoch + 1, 0
+
+
+def for_validation(validation: ArrayData | StreamData | None) -> Any:
+    """Validation data as `model.fit` takes it: arrays, or batches in memory."""
+    if isinstance(validation, ArrayData):
+        return validation.arrays
+    return None if validation is None else _Held(list(validation.epoch(None, 0)))
+
+
+class _Held(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches in memory. Keras reads the first ones of a generator again at each validation."""
+
+    def __init__(self, batches: list[Batch]) -> None:
+        super().__init__()
+        self._batches = batches
+
+    @property
+    def num_batches(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> Batch:
+        return _tuples(self._batches[index])
+
+
+def _tuples(batch: Batch) -> Batch:
+    """The batch with tuples in place of lists, which TensorFlow takes for tensors."""
+    tuples: Batch = keras.tree.lists_to_tuples(batch)
+    return tuples

@@ -1,0 +1,146 @@
+"""Which variables of a Keras model can be pruned, and why the others are not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import keras
+import numpy as np
+
+from trimgrid.errors import InputError
+
+# Names that Keras' layers give to variables which hold no connections, and what they are.
+_NOT_CONNECTIONS = {
+    "bias": "bias",
+    "beta": "normalization",
+    "gamma": "normalization",
+    "alpha": "activation",
+    "moving_mean": "normalization",
+    "moving_variance": "normalization",
+    "depthwise_kernel": "depthwise convolution",
+}
+
+
+@dataclass(frozen=True)
+class PrunableVariable:
+    """A variable of a model, and why it is not pruned: `reason` is None where it is."""
+
+    variable: Any
+    reason: str | None
+
+    @property
+    def path(self) -> str:
+        """The variable's path in the model, such as "dense/kernel"."""
+        return str(self.variable.path)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The variable's shape."""
+        return tuple(self.variable.shape)
+
+    @property
+    def weights(self) -> int:
+        """How many numbers the variable holds."""
+        return math.prod(self.shape)
+
+    @property
+    def zeros(self) -> int:
+        """How many of them are zero."""
+        return self.weights - int(np.count_nonzero(keras.ops.convert_to_numpy(self.variable)))
+
+
+def prunable_variables(
+    variables: Iterable[Any],
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
+) -> list[PrunableVariable]:
+    """Tell for each variable of a model whether it is pruned, or why not.
+
+    Pruned are trainable floating-point variables of two dimensions or more: kernels, recurrent
+    kernels, embeddings, and those of custom layers. Biases, normalization, activations' slopes
+    and depthwise kernels (few weights, each of which matters) are not.
+
+    `include` and `exclude` are shell patterns (`*`, `?`, `[...]`) on a variable's path or on its
+    end after a slash: "dense_3/kernel", "conv_1/*". With `include` only what it matches is pruned,
+    and a bias or normalization that it matches is pruned too; `exclude` wins over `include`.
+
+    Raises `InputError` for a pattern that matches nothing, with the paths there are.
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="out")])
+    >>> [(each.variable.name, each.reason) for each in prunable_variables(model.variables)]
+    [('kernel', None), ('bias', 'bias')]
+    """
+    variables = list(variables)
+    for name, patterns in (("include", include), ("exclude", exclude)):
+        for pattern in patterns or ():
+            if not any(_matches(variable, [pattern]) for variable in variables):
+                paths = ", ".join(variable.path for variable in variables)
+                raise InputError(
+                    f"Every pattern of {name} must match the path of a variable. "
+                    f"Received: {name}={pattern!r}. The paths are: {paths}."
+                )
+    return [PrunableVariable(each, _reason(each, include, exclude)) for each in variables]
+
+
+def _matches(variable: Any, patterns: Sequence[str]) -> bool:
+    return any(
+        fnmatchcase(variable.path, pattern) or fnmatchcase(variable.path, f"*/{pattern}")
+        for pattern in patterns
+    )
+
+
+def _reason(
+    variable: Any, include: Sequence[str] | None, exclude: Sequence[str] | None
+) -> str | None:
+    shape, name = tuple(variable.shape), str(variable.name)
+    if not variable.trainable:
+        return "not trainable"
+    if not str(variable.dtype).startswith(("float", "bfloat")):
+        return f"not floating point ({variable.dtype})"
+    if len(shape) == 0:
+        return "scalar"
+    if exclude is not None and _matches(variable, exclude):
+        return "excluded"
+    if include is not None:
+        return None if _matches(variable, include) else "not included"
+    for ending, kind in _NOT_CONNECTIONS.items():
+        if name == ending or name.endswith(f"_{ending}"):
+            return kind
+    if len(shape) == 1:
+        return "vector"
+    # An optimizer sees variables, not layers: a depthwise convolution is told by name or shape.
+    if "depthwise" in variable.path.lower():
+        return "depthwise convolution"
+    if name == "kernel" and len(shape) > 2 and shape[-1] == 1 and shape[-2] > 1:
+        return "depthwise convolution, or a convolution with one filter"
+    return None
+
+
+def check_prunable(
+    variables: Iterable[Any],
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
+) -> list[PrunableVariable]:
+    """Return `prunable_variables(...)`, if there is one to prune among them.
+
+    Raises `InputError` with every variable and its reason if there is none.
+
+    >>> check_prunable([])
+    Traceback (most recent call last):
+    ...
+    trimgrid.errors.InputError: A model must have weights that can be pruned. Received: no \
+trainable variables. Give a model with kernels, or name variables with include=.
+    """
+    found = prunable_variables(variables, include, exclude)
+    if all(each.reason is not None for each in found):
+        listed = ", ".join(f"{each.path} ({each.reason})" for each in found)
+        raise InputError(
+            "A model must have weights that can be pruned. "
+            f"Received: {listed or 'no trainable variables'}. "
+            "Give a model with kernels, or name variables with include=."
+        )
+    return found
