@@ -1,0 +1,149 @@
+"""One process at a time writes to a run directory."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from trimgrid.errors import InputError
+
+LOCK = "lock"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a lock: its number, its machine, and when it began, as ISO 8601."""
+
+    pid: int
+    host: str
+    started: str
+
+
+class RunLock:
+    """The right to write to a run directory, held inside a `with` block.
+
+    A file "lock" in the folder tells the process, the machine and the time; on one machine the
+    system's own lock on this file (`flock`) decides, which ends with the process however it ends.
+    So what a killed process of this machine left is taken over. Of another machine it can't be
+    known whether its process still runs: its lock is refused.
+
+    Raises `InputError` if another process, or this one elsewhere, holds the lock, and for a folder
+    that is missing or can't be written; `OSError` if the disk is full.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with RunLock(folder):
+    ...         print(sorted(path.name for path in Path(folder).iterdir()))
+    ...     print(list(Path(folder).iterdir()))
+    ['lock']
+    []
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._path = Path(folder).absolute() / LOCK
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> Self:
+        descriptor = self._locked()
+        try:
+            holder = _read(descriptor)
+            if holder is not None and holder.host != socket.gethostname():
+                raise InputError(
+                    f"{self._in_use(holder)} It is another machine, so it can't be known whether "
+                    f"this still runs. If it does not, remove {str(self._path)!r}."
+                )
+            self._write(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._descriptor is not None
+        try:
+            if self._is_at_path(self._descriptor):  # else someone removed it, and has a new one
+                self._path.unlink()
+        finally:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _locked(self) -> int:
+        """Open and lock the file that is at the path when both is done."""
+        while True:
+            descriptor = self._open()
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is_at_path(descriptor):
+                    return descriptor
+            except BlockingIOError as error:
+                holder = _read(descriptor)
+                os.close(descriptor)
+                raise InputError(
+                    f"{self._in_use(holder)} Wait for it to end, or use another run directory."
+                ) from error
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)  # its holder has just removed it
+
+    def _open(self) -> int:
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT):
+                raise
+            raise InputError(
+                "A run directory must be a folder that can be written. "
+                f"Received: {str(self._path.parent)!r} ({error.strerror}). "
+                "Change its permissions, or use another folder."
+            ) from error
+
+    def _is_at_path(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.lstat(self._path))
+        except FileNotFoundError:
+            return False
+
+    def _in_use(self, holder: Holder | None) -> str:
+        who = "another process"  # it has just made the file
+        if holder is not None:
+            mine = (holder.pid, holder.host) == (os.getpid(), socket.gethostname())
+            who = f"process {holder.pid}{', which is this one,' if mine else ''} on {holder.host}"
+            who += f" (since {holder.started})"
+        return (
+            "A run directory is written by one process at a time. "
+            f"Received: {str(self._path.parent)!r}, in use by {who}."
+        )
+
+    def _write(self, descriptor: int) -> None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        text = json.dumps(asdict(Holder(os.getpid(), socket.gethostname(), now)))
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, text.encode(), 0)
+        except OSError as error:
+            error.filename = str(self._path)
+            raise
+
+
+def _read(descriptor: int) -> Holder | None:
+    """Read who holds the lock; None for a file that is empty or damaged."""
+    try:
+        found = json.loads(os.pread(descriptor, 4096, 0))
+        return Holder(int(found["pid"]), str(found["host"]), str(found["started"]))
+    except (ValueError, TypeError, KeyError):
+        return None
