@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from trimgrid.batches import count_examples, epoch_order
-from trimgrid.data import ArrayData, StreamData, open_data, with_class_weights
+from trimgrid.data.batches import count_examples, epoch_order
+from trimgrid.data.sources import ArrayData, StreamData, open_data, with_class_weights
 from trimgrid.errors import InputError, RunError
 from trimgrid.training import Training
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from trimgrid.errors import InputError
-from trimgrid.grid import AttemptConfig, article_grid, check_grid
+from trimgrid.grids.grid import AttemptConfig, article_grid, check_grid
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
 
 HALF = ConstantSparsity(0.5)
@@ -151,6 +151,15 @@ def test_a_good_grid_passes(grid: list[AttemptConfig], steps: int) -> None:
     ("grid", "message"),
     [
         ([], r"at least one attempt\. Received: grid=\[\]\."),
+        (
+            {"target_sparsity": [0.5]},
+            r"a list of attempts\. Received: dict\. .*expand_grid",
+        ),
+        ("article", r"Received: str\. Make it with expand_grid"),
+        (AttemptConfig("a", HALF), r"Received: AttemptConfig\..* give \[AttemptConfig\(name, "),
+        (iter(article_grid()), r"Received: list_iterator\."),
+        ([HALF], r"must hold attempts\. Received: ConstantSparsity in it, .*AttemptConfig\(name, "),
+        (["half"], r"Received: str in it, 'half'\."),
         ([AttemptConfig("", HALF)], r"needs a name .* Received: name=''\."),
         ([AttemptConfig("a", HALF), AttemptConfig(" \t", HALF)], r"Received: name=' \\t'\."),
         ([AttemptConfig(3, HALF)], r"Received: name=3\."),  # type: ignore[arg-type]
@@ -169,6 +178,6 @@ def test_a_good_grid_passes(grid: list[AttemptConfig], steps: int) -> None:
         (article_grid(301), r"^poly decay 10/50: .*Planned updates: 0: 10\.0 %, 100: 38\.1 %, "),
     ],
 )
-def test_a_bad_grid_is_refused(grid: list[AttemptConfig], message: str) -> None:
+def test_a_bad_grid_is_refused(grid: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_grid(grid, 300)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from trimgrid.batches import Arrays, count_examples
+from trimgrid.data.batches import Arrays, count_examples, named_arrays
+from trimgrid.data.target_checks import check_targets, from_keras
 from trimgrid.errors import InputError, first_line
 from trimgrid.models import copy_model
+from trimgrid.output_losses import named_outputs, with_losses
+
+_PIECE = 2**22
 
 
 def check_data(model: Any, data: Arrays, loss: Any, name: str) -> None:
     """Check that inputs fit the model, and targets the model's output and the loss.
 
-    Targets are checked for one output and the losses of Keras that compare output and target one
-    to one, or by class numbers; what another loss takes is its own business.
+    All must be finite numbers, but for the targets of a loss that is not Keras': what it takes is
+    its own business. Targets are checked as `check_targets` does, each of several against its
+    output.
 
     Raises `InputError` that names `name` ("training data"), the shapes wanted and received.
 
@@ -35,12 +41,10 @@ Received: shape (8, 3), where the model takes (None, 4).
             "(x, y, weights)."
         )
     count_examples(data)
-    inputs, targets = keras.tree.map_structure(np.asarray, data[:2])
-    for array in keras.tree.flatten((inputs, targets)):
-        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-            raise InputError(
-                f"The {name} must be numbers. Received: an array of type {array.dtype}."
-            )
+    inputs, targets, *weights = keras.tree.map_structure(np.asarray, data)
+    own_loss = not all(from_keras(each) for each in keras.tree.flatten(loss) if each is not None)
+    for part, array in named_arrays((inputs, targets, *weights)):
+        _check_numbers(array, part, name, finite=not (own_loss and part.startswith("targets")))
     spec = getattr(model, "input_shape", None)
     if isinstance(spec, tuple) and isinstance(inputs, np.ndarray):
         known = zip(inputs.shape[1:], spec[1:], strict=False)
@@ -59,8 +63,36 @@ Received: shape (8, 3), where the model takes (None, 4).
             f"The inputs of the {name} must fit the model. Received: inputs on which "
             f"{model.name!r} fails with {type(error).__name__}: {first_line(error)}"
         ) from error
-    if isinstance(targets, np.ndarray) and not isinstance(predicted, list | tuple | dict):
-        _check_targets(targets, tuple(predicted.shape[1:]), loss, name)
+    if isinstance(loss, Mapping) or isinstance(targets, Mapping):
+        predicted, targets = (named_outputs(model, each) for each in (predicted, targets))
+    for key, part, target, output in with_losses(loss, targets, predicted):
+        # Structures in structures are left to Keras.
+        if isinstance(target, np.ndarray) and hasattr(output, "shape"):
+            where = name if key is None else f"{name} for the output {key!r}"
+            check_targets(target, tuple(output.shape[1:]), part, where)
+
+
+def _check_numbers(array: NDArray[Any], part: str, name: str, finite: bool) -> None:
+    if array.dtype == object:
+        raise InputError(
+            f"The {part} of the {name} must be numbers. Received: an array of type object, which "
+            "holds Python objects such as rows of different lengths. Pad or convert them."
+        )
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        raise InputError(
+            f"The {part} of the {name} must be numbers. Received: an array of type {array.dtype}."
+        )
+    if not finite or array.dtype.kind in "biu":
+        return
+    # In pieces: the answer for all values at once would take a byte for each of them.
+    rows = max(1, _PIECE * len(array) // max(1, array.size))
+    pieces = (array[start : start + rows] for start in range(0, len(array), rows))
+    bad = sum(piece.size - int(np.count_nonzero(np.isfinite(piece))) for piece in pieces)
+    if bad:
+        raise InputError(
+            f"The {part} of the {name} must be finite. Received: NaN or infinity in {bad} of "
+            f"{array.size} values. Remove or replace them."
+        )
 
 
 def _output(model: Any, inputs: Any) -> Any:
@@ -71,33 +103,3 @@ def _output(model: Any, inputs: Any) -> Any:
         )
     except Exception:  # a model may not be made for symbols; whether the inputs fit, a call tells
         return model(inputs)
-
-
-# By the words in the names that Keras gives to a loss: mse, mean_squared_error, MeanSquaredError.
-_ELEMENTWISE = ("mse", "mae", "mape", "msle", "mean", "huber", "logcosh", "crossentropy")
-
-
-def _check_targets(targets: NDArray[Any], output: tuple[int, ...], loss: Any, name: str) -> None:
-    label = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
-    label = label.lower().replace("_", "")
-    from_keras = isinstance(loss, str) or str(getattr(loss, "__module__", "")).startswith("keras")
-    if not from_keras or not any(word in label for word in _ELEMENTWISE):
-        return
-    sparse = "sparse" in label
-    got, wanted = targets.shape[1:], output[:-1] if sparse else output
-    if got not in {wanted, (*wanted, 1)} and (*got, 1) != wanted:
-        raise InputError(
-            f"The targets of the {name} must fit the model's output. "
-            f"Received: shape {targets.shape}, where the loss takes {(None, *wanted)}."
-        )
-    if sparse:
-        _check_labels(targets, output[-1], getattr(loss, "ignore_class", None), name)
-
-
-def _check_labels(labels: NDArray[Any], classes: int, ignored: int | None, name: str) -> None:
-    known = labels[labels != ignored] if ignored is not None else labels
-    if known.size and (known.min() < 0 or known.max() >= classes or (known % 1 != 0).any()):
-        raise InputError(
-            f"The labels of the {name} must be classes of the model, 0 to {classes - 1}. "
-            f"Received: labels from {known.min()} to {known.max()}."
-        )

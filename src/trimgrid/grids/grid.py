@@ -71,9 +71,10 @@ def article_grid(end_step: int | None = None) -> list[AttemptConfig]:
 def check_grid(grid: Sequence[AttemptConfig], steps: int) -> None:
     """Check before any training that every attempt of the grid can run for ``steps`` batches.
 
-    Raises `InputError` for an empty grid, a name that is blank or used twice, a schedule without a
-    ``plan``, a schedule that refuses its plan, and for a learning rate, an optimizer or a seed that
-    an attempt can't have; from the schedule on the message starts with the attempt's name.
+    Raises `InputError` for what is no sequence of attempts, an empty one, a name that is blank or
+    used twice, a schedule without a ``plan``, a schedule that refuses its plan, and for a learning
+    rate, an optimizer or a seed that an attempt can't have; from the schedule on the message starts
+    with the attempt's name.
 
     >>> check_grid(article_grid(), steps=600)
     >>> check_grid([], steps=600)
@@ -82,12 +83,24 @@ def check_grid(grid: Sequence[AttemptConfig], steps: int) -> None:
     trimgrid.errors.InputError: A grid must hold at least one attempt. Received: grid=[]. \
 Add an AttemptConfig, or take article_grid().
     """
+    if isinstance(grid, str) or not isinstance(grid, Sequence):
+        raise InputError(
+            "A grid must be a list of attempts. "
+            f"Received: {type(grid).__name__}. Make it with expand_grid(...), which takes a dict, "
+            "or give [AttemptConfig(name, schedule)]."
+        )
     if not grid:
         raise InputError(
             f"A grid must hold at least one attempt. Received: grid={grid!r}. "
             "Add an AttemptConfig, or take article_grid()."
         )
     for attempt in grid:
+        if not isinstance(attempt, AttemptConfig):
+            raise InputError(
+                "A grid must hold attempts. "
+                f"Received: {type(attempt).__name__} in it, {attempt!r}. "
+                "Make each with AttemptConfig(name, schedule), or all with expand_grid(...)."
+            )
         if not isinstance(attempt.name, str) or not attempt.name.strip():
             raise InputError(
                 "An attempt needs a name that can be read. "
@@ -108,7 +121,7 @@ Add an AttemptConfig, or take article_grid().
             )
         try:
             _check_plan(attempt.pruning_schedule, steps)
-            _check_own_settings(attempt)
+            check_settings(attempt)
         except InputError as error:
             raise InputError(f"{attempt.name}: {error}") from error
 
@@ -127,7 +140,14 @@ def _check_plan(schedule: Schedule, steps: int) -> None:
         )
 
 
-def _check_own_settings(attempt: AttemptConfig) -> None:
+def check_settings(attempt: AttemptConfig) -> None:
+    """Check the learning rate, the optimizer and the seed that an attempt has of its own.
+
+    Raises `InputError` for a rate that is no finite number above 0, what is no optimizer, a seed
+    that is no integer of at least 0, and for a rate next to an optimizer.
+
+    >>> check_settings(AttemptConfig("half", ConstantSparsity(0.5), learning_rate=0.01))
+    """
     rate, optimizer = attempt.learning_rate, attempt.optimizer
     if rate is not None and optimizer is not None:
         raise InputError(

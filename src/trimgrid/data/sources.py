@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from trimgrid.batches import Arrays, count_examples, epoch_order
+from trimgrid.data.batches import Arrays, count_examples, epoch_order
 from trimgrid.errors import InputError, RunError
 from trimgrid.training import Training
 
@@ -63,7 +63,8 @@ class StreamData:
     """A stream of batches: their order and size are its own, it is read once an epoch.
 
     `sizes` holds the number of examples of each batch, `even` tells whether examples have the same
-    shape in all batches; to find out the stream is read once.
+    shape in all batches; to find out the stream is read once. `layout` has the structure of a batch
+    with the type and shape of an example in place of each array, such as "float32 (3, 2)".
 
     Raises `InputError` for an iterator that can be read only once, a stream without batches or
     without an end, and batches that are not (inputs, targets) or (inputs, targets, weights).
@@ -93,8 +94,11 @@ class StreamData:
         self._name = name
         self._class_weight = class_weight
         sizes, shapes = [], set()
+        self.layout: Any = None
         for batch in self._batches(self._open()):
             sizes.append(count_examples(batch))
+            if self.layout is None:
+                self.layout = keras.tree.map_structure(_layout, batch)
             shapes.add(tuple(array.shape[1:] for array in keras.tree.flatten(batch)))
         self.sizes: tuple[int, ...] = tuple(sizes)
         self.even = len(shapes) <= 1
@@ -208,6 +212,10 @@ def with_class_weights(batch: Batch, class_weight: Mapping[int, float] | None) -
     for label, weight in class_weight.items():
         weights[np.round(labels) == label] = weight
     return (*batch, weights)
+
+
+def _layout(array: NDArray[Any]) -> str:
+    return f"{array.dtype.name} {array.shape[1:]}"
 
 
 def _endless(stream: Any) -> bool:

@@ -1,0 +1,1 @@
+"""What a training reads, and whether it fits the model."""

@@ -1,0 +1,1 @@
+"""Grids of attempts: from Python, from lists of values, from TOML."""
