@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,9 +14,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from trimgrid import export
 from trimgrid.errors import InputError
-from trimgrid.export import ModelWriter, measure_model, write_h5, write_keras
+from trimgrid.export import files as export
+from trimgrid.export.files import ModelWriter, measure_model, write_h5, write_keras
 from trimgrid.sizes import measure_file
 
 
@@ -282,3 +285,41 @@ def test_a_failed_write_leaves_the_old_file(
         write_keras(mlp(), file)
     assert file.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("units", [100, 2100])  # 40 kB, and above what is kept in memory: 17 MB
+@pytest.mark.parametrize("limit", [3_000, 20_000])
+def test_a_full_disk_is_an_error_that_names_the_file(
+    units: int, limit: int, tmp_path: Path
+) -> None:
+    code = f"""
+import resource
+import keras
+from trimgrid.export.files import ModelWriter, measure_model, write_h5, write_keras
+
+model = keras.Sequential([keras.Input(({units},)), keras.layers.Dense({units})])
+writer = ModelWriter(model)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+for work in (
+    lambda: writer.measure(model.get_weights(), "."),
+    lambda: measure_model(model, "."),
+    lambda: write_h5(model, "a.h5"),
+    lambda: write_keras(model, "a.keras"),
+):
+    try:
+        work()
+    except OSError as error:
+        print(error.errno == 27, error.filename)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    names = ["model.h5", "model.h5", "a.h5", "a.keras"]
+    assert done.stdout.splitlines() == [f"True {name}" for name in names]
+    assert "Error" not in done.stderr

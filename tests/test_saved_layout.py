@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trimgrid.saved_layout import SavedLayout
+from trimgrid.export.saved_layout import SavedLayout
 
 RNG = np.random.default_rng(0)
 LIKE = [np.zeros((3, 4), "float32"), np.zeros(1, "int64"), np.zeros((), "float16"), np.zeros(5)]

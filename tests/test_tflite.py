@@ -22,10 +22,11 @@ from keras import layers
 from numpy.typing import NDArray
 
 from trimgrid.errors import InputError
-from trimgrid.export import write_keras
+from trimgrid.export.agreement import WrongFileError, compare
+from trimgrid.export.files import write_keras
+from trimgrid.export.runtimes import run_tflite
+from trimgrid.export.tflite import Conversion, ConversionError, TFLiteConverter
 from trimgrid.masks import magnitude_mask
-from trimgrid.tflite import Conversion, ConversionError, TFLiteConverter
-from trimgrid.tflite_check import WrongFileError, compare, run_tflite
 
 RNG = np.random.default_rng(0)
 
@@ -34,7 +35,7 @@ CUSTOM = """
 import os, signal, sys, time
 import keras
 
-IN_CHILD = sys.argv[0].endswith("tflite_child.py")
+IN_CHILD = sys.argv[0].endswith("export/child.py")
 
 @keras.saving.register_keras_serializable("trimgrid_test")
 def twice(x):
@@ -188,7 +189,10 @@ def predict(model: Any, x: Any) -> NDArray[Any]:
 
 
 def test_importing_the_client_imports_no_framework() -> None:
-    code = "import sys, trimgrid.tflite; print({'tensorflow', 'keras', 'jax'} & set(sys.modules))"
+    code = (
+        "import sys, trimgrid.export.tflite\n"
+        "print({'tensorflow', 'keras', 'jax'} & set(sys.modules))"
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
@@ -393,12 +397,16 @@ def test_a_custom_class_and_function_from_a_module(bench: Bench, custom: ModuleT
     assert bench.convert(model, X3).max_difference < 0.1
 
 
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [("__main__", "the main program"), ("trimgrid_study", "the study's file")],
+)
 def test_a_class_of_the_main_program_is_refused_with_the_remedy(
-    bench: Bench, custom: ModuleType, monkeypatch: pytest.MonkeyPatch
+    module: str, told: str, bench: Bench, custom: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = bench.files(odd(custom, "print"))
-    monkeypatch.setattr(custom.Odd, "__module__", "__main__")
-    with pytest.raises(ConversionError, match=r"Odd is defined in the main.*move the class to a"):
+    monkeypatch.setattr(custom.Odd, "__module__", module)
+    with pytest.raises(ConversionError, match=f"Odd is defined in {told}.*move it to a module"):
         bench.converter.convert(*files, X3)
 
 
@@ -479,11 +487,11 @@ def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bad.keras", "w") as archive:
         archive.writestr("config.json", "{}")
     code = f"""
-import os, numpy, trimgrid.tflite
-converter = trimgrid.tflite.TFLiteConverter()
+import os, numpy, trimgrid.export.tflite
+converter = trimgrid.export.tflite.TFLiteConverter()
 try:
     converter.convert({str(tmp_path / "bad.keras")!r}, "never.tflite", numpy.ones(1))
-except trimgrid.tflite.ConversionError:  # so the child is up and waits for the next
+except trimgrid.export.tflite.ConversionError:  # so the child is up and waits for the next
     print(converter.pids[0], flush=True)
     os._exit(1)
 """
@@ -494,6 +502,40 @@ except trimgrid.tflite.ConversionError:  # so the child is up and waits for the 
     while status.exists() and "State:\tZ" not in status.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("rows", "name"),
+    [(2, "room"), (2000, "samples.npz")],  # by the child, by this process
+)
+def test_a_full_disk_is_no_failure_of_the_model(rows: int, name: str, tmp_path: Path) -> None:
+    code = f"""
+import resource
+import keras, numpy as np
+from trimgrid.export.files import write_keras
+from trimgrid.export.tflite import TFLiteConverter
+
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(800)])
+write_keras(model, "model.keras")
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+with TFLiteConverter() as converter:
+    try:
+        converter.convert("model.keras", "model.tflite", np.ones(({rows}, 4), "float32"))
+    except OSError as error:
+        print(error.errno, error.filename)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    number, file = done.stdout.split()
+    assert (number, Path(file).name) == ("27", name)
+    assert [each.name for each in tmp_path.iterdir()] == ["model.keras"]
 
 
 def test_weights_that_are_not_numbers_are_named(bench: Bench) -> None:

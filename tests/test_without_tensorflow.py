@@ -13,7 +13,7 @@ MEASURE = """
 import sys
 from pathlib import Path
 import keras, numpy as np
-from trimgrid.export import ModelWriter, measure_model
+from trimgrid.export.files import ModelWriter, measure_model
 from trimgrid.without_tensorflow import serialize_without_tensorflow
 
 serialize_without_tensorflow()
@@ -45,7 +45,7 @@ def run(code: str, folder: Path, backend: str = "jax") -> str:
 
 def test_measuring_and_converting_load_no_tensorflow(tmp_path: Path) -> None:
     code = """
-    from trimgrid.tflite import TFLiteConverter
+    from trimgrid.export.tflite import TFLiteConverter
 
     with TFLiteConverter() as converter:
         writer = ModelWriter(model)

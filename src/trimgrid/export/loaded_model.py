@@ -1,4 +1,4 @@
-"""A model that a `.keras` file holds, converted to `.tflite`: what the child does with Keras."""
+"""A model that a `.keras` file holds, as the child process needs it to convert and run it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import keyword
 import re
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 _HALF_PRECISION = {"mixed_float16", "mixed_bfloat16", "float16", "bfloat16"}
-# As constants in the graph small weights convert in half the time that they take as variables;
-# above this many bytes it is the other way round.
-_CONSTANTS_UP_TO = 2**22
 # The members of a `.keras` file that are not the model's structure.
 _NOT_STRUCTURE = {"metadata.json", "model.weights.h5"}
 
@@ -33,31 +29,21 @@ def structure_of(model_file: Path) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class Converted:
-    """A `.tflite` file, its inputs by name, and what Keras predicts for them, output by output."""
-
-    content: bytes
-    inputs: dict[str, NDArray[Any]]
-    outputs: list[str]
-    expected: list[NDArray[Any]]
-
-
 class LoadedModel:
     """A model that was loaded from a file, and that takes the weights of others like it.
 
     To load a small model takes a third of its conversion, its weights alone a tenth.
     """
 
-    def __init__(self, model_file: Path, scratch: Path) -> None:
+    def __init__(self, model_file: Path, scratch: Path, unroll: bool) -> None:
         import keras
 
         keras.utils.clear_session()  # so that names in the file do not count earlier models
-        self._model = keras.saving.load_model(
-            _in_float32(model_file, scratch), compile=False, safe_mode=True
+        self.model = keras.saving.load_model(
+            _rewritten(model_file, scratch, unroll), compile=False, safe_mode=True
         )
-        self._model.name = "m"  # it stands before the name of every tensor in the file
-        self._first = [variable.numpy() for variable in self._model.variables]
+        self.model.name = "m"  # it stands before the name of every tensor in the file
+        self._first = [variable.numpy() for variable in self.model.variables]
 
     def load_weights(self, model_file: Path) -> bool:
         """Take the weights of a file with the same structure; tell whether that worked.
@@ -65,39 +51,34 @@ class LoadedModel:
         After that it is as if it had been loaded from this file.
         """
         # Some variables may not be in the file, and a prediction may have changed them.
-        for variable, value in zip(self._model.variables, self._first, strict=True):
+        for variable, value in zip(self.model.variables, self._first, strict=True):
             variable.assign(value)
         try:
-            self._model.load_weights(model_file)
+            self.model.load_weights(model_file)
         except Exception:  # a damaged file: loading the model from it says how
             return False
         return True
 
-    def convert(self, samples: Sequence[NDArray[Any]], structure: str | list[str]) -> Converted:
-        """Convert the model and predict the samples with it."""
-        inputs = _Inputs(self._model, samples, structure)
-        expected = inputs.predict(self._model)
-        content, outputs = _to_tflite(self._model, inputs)
-        by_name = dict(zip(inputs.names, inputs.samples, strict=True))
-        return Converted(content, by_name, outputs, expected)
 
+def _rewritten(model_file: Path, folder: Path, unroll: bool) -> Path:
+    """Return the model file, or a copy in `folder` of which the same model is read in another form.
 
-def _in_float32(model_file: Path, folder: Path) -> Path:
-    """Return the model file, or a copy in `folder` if it computes in half precision.
-
-    LiteRT's built-in operations have no float16 or bfloat16, and its int8 weights are made from
-    float32 ones, so the whole model is read as float32: its weights stay what they are.
+    In float32 if it computes in half precision: LiteRT's built-in operations have no float16 or
+    bfloat16, and int8 weights are made from float32 ones. The weights stay what they are. With
+    `unroll` without loops: recurrent layers repeat their step for each time.
     """
     with zipfile.ZipFile(model_file) as archive:
         config = json.loads(archive.read("config.json"))
         rewritten = _replace_half_precision(config)
+        if unroll:
+            rewritten = _unroll(rewritten)
         if rewritten == config:
             return model_file
-        with zipfile.ZipFile(folder / "float32.keras", "w") as copy:
+        with zipfile.ZipFile(folder / "rewritten.keras", "w") as copy:
             for name in archive.namelist():
                 same = name != "config.json"
                 copy.writestr(name, archive.read(name) if same else json.dumps(rewritten))
-    return folder / "float32.keras"
+    return folder / "rewritten.keras"
 
 
 def _replace_half_precision(node: Any) -> Any:
@@ -108,7 +89,18 @@ def _replace_half_precision(node: Any) -> Any:
     return "float32" if isinstance(node, str) and node in _HALF_PRECISION else node
 
 
-class _Inputs:
+def _unroll(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_unroll(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: _unroll(value) for key, value in node.items()}
+    if found.get("module") == "keras.layers" and "unroll" in (found.get("config") or {}):
+        found["config"]["unroll"] = True
+    return found
+
+
+class ModelInputs:
     """The samples as the model takes them: flat, in its data types, with the names for the file."""
 
     def __init__(
@@ -133,6 +125,11 @@ class _Inputs:
             default = "float32" if sample.dtype.kind == "f" else sample.dtype.name
             self.samples.append(sample.astype(default if tensor is None else tensor.dtype))
 
+    @property
+    def by_name(self) -> dict[str, NDArray[Any]]:
+        """The samples by the names of the file's inputs."""
+        return dict(zip(self.names, self.samples, strict=True))
+
     def pack(self, tensors: Sequence[Any]) -> Any:
         """Return the flat tensors in the structure in which the samples came."""
         if isinstance(self._structure, list):
@@ -149,38 +146,3 @@ class _Inputs:
             outputs = model(self.pack(batch), training=False)
             parts.append([keras.ops.convert_to_numpy(y) for y in keras.tree.flatten(outputs)])
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
-
-
-def _to_tflite(model: Any, inputs: _Inputs) -> tuple[bytes, list[str]]:
-    """Convert for a batch of one with int8 weights; return the file and its outputs' names.
-
-    The weights are handed over one by one through a `StatelessScope`, as constants or as variables
-    of a plain module: a converter that is given the Keras model to look for them itself may leave
-    them out without a word.
-    """
-    import keras
-    import tensorflow as tf
-
-    variables = list(model.variables)
-    weights = [variable.numpy() for variable in variables]
-    module = tf.Module()
-    if sum(array.nbytes for array in weights) > _CONSTANTS_UP_TO:
-        module.weights = weights = [tf.Variable(array, trainable=False) for array in weights]
-    order: list[str] = []
-
-    def serve(*tensors: Any) -> dict[str, Any]:
-        state = [(v, tf.convert_to_tensor(w)) for v, w in zip(variables, weights, strict=True)]
-        with keras.StatelessScope(state_mapping=state):
-            outputs = keras.tree.flatten(model(inputs.pack(tensors), training=False))
-        order[:] = [f"output_{i}" for i in range(len(outputs))]
-        return dict(zip(order, outputs, strict=True))
-
-    specs = [
-        tf.TensorSpec((1, *sample.shape[1:]), sample.dtype, name=name)
-        for name, sample in zip(inputs.names, inputs.samples, strict=True)
-    ]
-    concrete = tf.function(serve, autograph=False).get_concrete_function(*specs)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    return converter.convert(), order

@@ -15,10 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trimgrid.errors import RunError
+from trimgrid.scratch import make_scratch
+
 _START_TIMEOUT = 300.0  # seconds for the imports, which take long where nothing is compiled yet
 
 
-class ConversionError(RuntimeError):
+class ConversionError(RunError):
     """A model that could not be converted, or whose converted file answers wrongly.
 
     The message is one line: what failed and why.
@@ -30,7 +33,7 @@ class ChildDiedError(ConversionError):
 
 
 class ConverterProcess:
-    """One running `python -m trimgrid.tflite_child`, which answers one request after the other.
+    """One running `python -m trimgrid.export.child`, which answers one request after the other.
 
     The constructor returns at once; the first `wait` waits for the child's imports.
     """
@@ -39,15 +42,15 @@ class ConverterProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         # A folder of its own for what TensorFlow leaves behind when it is killed. The child removes
         # it too, if this process dies first.
-        self._folder = tempfile.mkdtemp(prefix="trimgrid-")
+        self._folder = make_scratch()
         self._log_read = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "trimgrid.tflite_child"],
+            [sys.executable, "-P", "-m", "trimgrid.export.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             encoding="utf-8",
-            env={**_environment(), "TMPDIR": self._folder},
+            env={**_environment(), "TMPDIR": str(self._folder)},
         )
         self._start_seconds: float | None = None
         self._ended = False
@@ -77,8 +80,9 @@ class ConverterProcess:
     def ask(self, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
         """Send a request and wait at most `timeout` seconds for the answer.
 
-        Raises `ConversionError` with the child's reason or if it took too long and was killed, and
-        `ChildDiedError` with the signal or exit code of a child that died.
+        Raises `ConversionError` with the child's reason or if it took too long and was killed,
+        `ChildDiedError` with the signal or exit code of a child that died, and `OSError`, which
+        names the file, where the child's machine had no room: that is not the model's fault.
         """
         self.wait()
         return self._exchange(request, timeout)
@@ -126,6 +130,8 @@ class ConverterProcess:
         if not line:
             raise self._last_words()
         answer: dict[str, Any] = json.loads(line)
+        if "system" in answer:
+            raise OSError(*answer["system"])
         if "error" in answer:
             raise ConversionError(answer["error"])
         return answer

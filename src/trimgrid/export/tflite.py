@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import tempfile
-import zipfile
-from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from trimgrid.cores import usable_cores
 from trimgrid.errors import InputError
+from trimgrid.export.child_process import ConversionError, ConverterProcess
+from trimgrid.export.child_queue import ChildrenQueue
+from trimgrid.export.child_request import Structure, child_request, flatten_samples
 from trimgrid.sizes import FileSize, measure_file
-from trimgrid.tflite_process import ConversionError, ConverterProcess
-from trimgrid.tflite_queue import ChildrenQueue
 
 __all__ = ["Conversion", "ConversionError", "TFLiteConverter"]
-
-# One array, a list of arrays, or the keys of a dict of arrays.
-_Structure = Literal["array", "list"] | list[str]
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,7 @@ class TFLiteConverter:
 
     The files have dynamic-range int8 weights, LiteRT's built-in operations only and a batch size of
     1; other free dimensions get the samples' sizes. Each is run in LiteRT's interpreter on the
-    samples and compared with the Keras prediction (`trimgrid.tflite_check`) before it takes its
+    samples and compared with the Keras prediction (`trimgrid.export.agreement`) before it takes its
     place, so a file that exists is complete and was run. The same model gives the same bytes,
     whatever was converted before it and by which child.
 
@@ -58,8 +50,9 @@ class TFLiteConverter:
     TensorFlow without a GPU whatever backend this process has. If a child dies in a conversion, the
     conversion is tried once more on a new one. If it takes over `timeout` seconds, it fails.
 
-    >>> import keras
-    >>> from trimgrid.export import write_keras
+    >>> import keras, tempfile
+    >>> import numpy as np
+    >>> from trimgrid.export.files import write_keras
     >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     >>> with tempfile.TemporaryDirectory() as folder, TFLiteConverter() as converter:
     ...     write_keras(model, Path(folder, "model.keras"))
@@ -122,9 +115,9 @@ class TFLiteConverter:
         and samples must stay as they are until the future is done.
 
         Raises `InputError` for samples that are not arrays of numbers with one common length of at
-        least 1. The future raises `ConversionError`.
+        least 1. The future raises what `convert` does.
         """
-        arrays, structure = _flatten(samples)
+        arrays, structure = flatten_samples(samples)
         model, target = Path(model_file).absolute(), Path(tflite_file).absolute()
         return self._queue.submit(
             lambda child: self._convert(child, model, target, arrays, structure)
@@ -134,7 +127,8 @@ class TFLiteConverter:
         """Convert one file and wait for it: `submit(...).result()`.
 
         Raises `ConversionError` if the model can't be converted, the file answers wrongly, or the
-        child crashes or takes too long. Nothing is left at `tflite_file` then but what was there.
+        child crashes or takes too long, and `OSError`, which names the file, for a full disk.
+        Nothing is left at `tflite_file` then but what was there.
         """
         return self.submit(model_file, tflite_file, samples).result()
 
@@ -144,23 +138,20 @@ class TFLiteConverter:
         model_file: Path,
         tflite_file: Path,
         arrays: list[NDArray[Any]],
-        structure: _Structure,
+        structure: Structure,
     ) -> Conversion:
-        modules = _custom_modules(model_file)
-        with tempfile.TemporaryDirectory(prefix="trimgrid-") as folder:
-            np.savez(Path(folder, "samples.npz"), *arrays)
-            # A name that no other conversion has, of this process or another, to the same file.
-            temporary = tflite_file.with_name(f".{tflite_file.name}.{child.pid}")
+        # A name that no other conversion has, of this process or another, to the same file.
+        temporary = tflite_file.with_name(f".{tflite_file.name}.{child.pid}")
+        with child_request(model_file, structure, {"samples": arrays}) as request:
             try:
                 answer = child.ask(
                     {
-                        "model_file": str(model_file),
-                        "tflite_file": str(tflite_file),
+                        **request,
+                        "format": "tflite",
+                        "quantize": "dynamic",
+                        "compare": True,
                         "temporary_file": str(temporary),
-                        "scratch_folder": folder,
-                        "structure": structure,
-                        "modules": modules,
-                        "sys_path": sys.path,
+                        "target_file": str(tflite_file),
                     },
                     self._timeout,
                 )
@@ -172,64 +163,3 @@ class TFLiteConverter:
             max_difference=answer["max_difference"],
             output_range=answer["output_range"],
         )
-
-
-def _flatten(samples: Any) -> tuple[list[NDArray[Any]], _Structure]:
-    """Return the arrays in `samples` and how to put them together again."""
-    structure: _Structure = "array"
-    values = [samples]
-    if isinstance(samples, Mapping):
-        structure, values = [str(key) for key in samples], list(samples.values())
-    elif isinstance(samples, list | tuple):
-        structure, values = "list", list(samples)
-    arrays = [np.asarray(value) for value in values]
-    lengths = {array.shape[0] if array.ndim else 0 for array in arrays}
-    numbers = all(array.dtype.kind in "biuf" for array in arrays)
-    if len(lengths) != 1 or 0 in lengths or not numbers:
-        received = ", ".join(f"{array.dtype.name}{list(array.shape)}" for array in arrays)
-        raise InputError(
-            "Samples must be arrays of numbers, all with the same number of samples, at least 1. "
-            f"Received: {received or 'no array'}. Give one array of shape (samples, ...), or a "
-            "list or dict of them for a model with several inputs."
-        )
-    return arrays, structure
-
-
-def _custom_modules(model_file: Path) -> list[str]:
-    """Return the modules that define the custom classes and functions in a `.keras` file.
-
-    Only what this process has registered counts: a name in the file alone imports nothing.
-    """
-    try:
-        with zipfile.ZipFile(model_file) as archive:
-            config = json.loads(archive.read("config.json"))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ConversionError(f"Not a readable .keras file: {error}") from error
-    keras = sys.modules.get("keras")
-    if keras is None:  # nothing can be registered then
-        return []
-    modules = set()
-    for name in _registered_names(config):
-        found = keras.saving.get_registered_object(name)
-        module = getattr(found, "__module__", None)
-        if module == "__main__":
-            raise ConversionError(
-                f"{name} is defined in the main program, which the process that converts can't "
-                "import: move the class to a module"
-            )
-        if module is not None and module.split(".")[0] != "keras":
-            modules.add(module)
-    return sorted(modules)
-
-
-def _registered_names(node: Any) -> Iterator[str]:
-    """Find the names under which a saved config refers to registered classes and functions."""
-    if isinstance(node, list):
-        for item in node:
-            yield from _registered_names(item)
-    elif isinstance(node, dict):
-        key = "config" if node.get("class_name") == "function" else "registered_name"
-        if isinstance(name := node.get(key), str):
-            yield name
-        for value in node.values():
-            yield from _registered_names(value)

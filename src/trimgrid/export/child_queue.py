@@ -10,7 +10,8 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from trimgrid.tflite_process import ChildDiedError, ConversionError, ConverterProcess
+from trimgrid.export.child_process import ChildDiedError, ConversionError, ConverterProcess
+from trimgrid.scratch import remove_stale_scratch
 
 _Result = TypeVar("_Result")
 _Job = Callable[[ConverterProcess], Any]
@@ -140,5 +141,7 @@ class ChildrenQueue:
         if child is None or not child.alive():
             if child is not None:
                 child.end()
+            if not any(self._children):
+                remove_stale_scratch()
             child = self._children[number] = ConverterProcess()
         return child

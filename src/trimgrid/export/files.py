@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trimgrid.atomic import replacing
-from trimgrid.errors import InputError
+from trimgrid.errors import InputError, naming
+from trimgrid.export.saved_layout import SavedLayout
 from trimgrid.models import copy_model
-from trimgrid.saved_layout import SavedLayout
+from trimgrid.scratch import scratch_folder
 from trimgrid.sizes import FileSize, fixed_member, measure_file
 
 _DATE_SAVED = "1980-01-01@00:00:00"  # in the format that Keras writes
@@ -45,7 +46,7 @@ def write_h5(model: Any, path: str | Path) -> None:
 
     Raises `InputError` if the name does not end in `.h5` or the model can't be copied.
 
-    >>> import keras
+    >>> import keras, tempfile
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_h5(model, Path(folder, "model.h5"))
@@ -64,7 +65,7 @@ def write_keras(model: Any, path: str | Path) -> None:
 
     Raises `InputError` if the name does not end in `.keras` or the model can't be copied.
 
-    >>> import keras
+    >>> import keras, tempfile
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     first, second = Path(folder, "first.keras"), Path(folder, "second.keras")
@@ -73,7 +74,7 @@ def write_keras(model: Any, path: str | Path) -> None:
     ...     first.read_bytes() == second.read_bytes()
     True
     """
-    _write(_save_keras, model, _checked(path, ".keras"))
+    _write(save_keras, model, _checked(path, ".keras"))
 
 
 def measure_model(model: Any, folder: str | Path | None = None) -> ModelSizes:
@@ -89,12 +90,14 @@ def measure_model(model: Any, folder: str | Path | None = None) -> ModelSizes:
     True
     """
     if folder is None:
-        with tempfile.TemporaryDirectory(prefix="trimgrid-") as temporary:
+        with scratch_folder() as temporary:
             return measure_model(model, temporary)
     copy = copy_model(model)
     h5, native = Path(folder, "model.h5"), Path(folder, "model.keras")
-    _save_h5(copy, h5)
-    _save_keras(copy, native)
+    with naming(h5):
+        _save_h5(copy, h5)
+    with naming(native):
+        save_keras(copy, native)
     return _sizes(h5, native)
 
 
@@ -123,8 +126,8 @@ class ModelWriter:
         self._keras: SavedLayout | None = None
         self._members: dict[str, bytes] = {}
         if sum(array.nbytes for array in self._like) <= _LAYOUTS_UP_TO:
-            with tempfile.TemporaryDirectory(prefix="trimgrid-") as folder:
-                self._find_layouts(Path(folder))
+            with scratch_folder() as folder:
+                self._find_layouts(folder)
 
     def measure(self, weights: Sequence[ArrayLike], folder: str | Path | None = None) -> ModelSizes:
         """Write the model with these weights as `measure_model` does, and measure the files.
@@ -132,23 +135,26 @@ class ModelWriter:
         `weights` are arrays in the order and with the shapes of `model.get_weights()`. Without a
         folder the files go to a temporary one.
 
-        Raises `InputError` for weights of other shapes.
+        Raises `InputError` for weights of other shapes, `OSError`, which names the file, for a full
+        disk.
         """
         if folder is None:
-            with tempfile.TemporaryDirectory(prefix="trimgrid-") as temporary:
+            with scratch_folder() as temporary:
                 return self.measure(weights, temporary)
         arrays = self._checked(weights)
         if self._h5 is None or self._keras is None:
             self._copy.set_weights(arrays)
         h5, native = Path(folder, "model.h5"), Path(folder, "model.keras")
-        if self._h5 is None:
-            _save_h5(self._copy, h5)
-        else:
-            h5.write_bytes(self._h5.write(arrays))
-        if self._keras is None:
-            _save_keras(self._copy, native)
-        else:
-            _write_archive({**self._members, _WEIGHTS: self._keras.write(arrays)}, native)
+        with naming(h5):
+            if self._h5 is None:
+                _save_h5(self._copy, h5)
+            else:
+                h5.write_bytes(self._h5.write(arrays))
+        with naming(native):
+            if self._keras is None:
+                save_keras(self._copy, native)
+            else:
+                _write_archive({**self._members, _WEIGHTS: self._keras.write(arrays)}, native)
         return _sizes(h5, native)
 
     def _checked(self, weights: Sequence[ArrayLike]) -> list[NDArray[Any]]:
@@ -166,8 +172,7 @@ class ModelWriter:
 
         def save_h5(weights: Sequence[NDArray[Any]]) -> bytes:
             self._copy.set_weights(weights)
-            _save_h5(self._copy, folder / "model.h5")
-            return (folder / "model.h5").read_bytes()
+            return _h5_content(self._copy)
 
         def save_keras(weights: Sequence[NDArray[Any]]) -> bytes:
             self._copy.set_weights(weights)
@@ -200,9 +205,28 @@ def _write(save: Callable[[Any, Path], None], model: Any, path: Path) -> None:
         save(copy_model(model), unfinished)
 
 
+class _H5InMemory(h5py.File):  # type: ignore[misc]
+    """An HDF5 file in memory, which has the name by which Keras tells the format."""
+
+    def __init__(self) -> None:
+        super().__init__("model.h5", "w", driver="core", backing_store=False)
+
+    def __str__(self) -> str:
+        return "model.h5"
+
+
 def _save_h5(copy: Any, path: Path) -> None:
-    with _without_legacy_notice():
-        copy.save(path, include_optimizer=False)
+    path.write_bytes(_h5_content(copy))
+
+
+def _h5_content(copy: Any) -> bytes:
+    # In memory, because HDF5 itself raises errors of all kinds on a full disk, some of them after
+    # the file is closed, and even ends the process.
+    with _without_legacy_notice(), _H5InMemory() as file:
+        copy.save(file, include_optimizer=False)
+        file.flush()
+        content: bytes = file.id.get_file_image()
+    return content
 
 
 @contextmanager
@@ -220,7 +244,8 @@ def _without_legacy_notice() -> Iterator[None]:
         logger.removeFilter(wanted)
 
 
-def _save_keras(copy: Any, path: Path) -> None:
+def save_keras(copy: Any, path: Path) -> None:
+    """Write what `write_keras` writes, of a model that needs no copy: it was never compiled."""
     copy.save(path)
     _write_archive(_fixed_members(path), path)
 

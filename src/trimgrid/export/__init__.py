@@ -1,0 +1,1 @@
+"""Files to measure and to ship: written, converted, run, compared."""

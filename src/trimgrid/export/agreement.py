@@ -1,0 +1,125 @@
+"""Does an exported file answer as the Keras model does?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an output of an exported file may be from the Keras prediction.
+
+    `range` is a share of the output's range over the samples (largest minus smallest value),
+    `magnitude` a share of its largest magnitude; both are added. The second is for a network that
+    was pruned until its output hardly moves any more: its range is about 0, but rounding goes by
+    the magnitude.
+    """
+
+    range: float
+    magnitude: float
+
+
+# What a file may be off, by how it was quantized. A file that ignores its input or some of its
+# weights answers a constant at the least, and some answer is then off by at least 0.5 of the range.
+#
+# Measured on the article's models, classifiers with badly scaled features, and a dozen of small
+# networks with other layers, dense and 50, 90, 99 % pruned: float32 and float16 files below 0.003
+# of the range, also of a model that Keras runs in half precision; int8 weights below 0.03, 0.1 at
+# worst, and up to 0.008 of the magnitude; integer activations below 0.2, but 0.46 for an attention
+# layer; int4 weights below 0.15, 0.43 at worst, and up to 0.06 of the magnitude. So the last two
+# may be as far off as a constant is, which is looked for by itself there (`_CONSTANT`).
+TOLERANCES = {
+    "none": Tolerance(0.05, 0.01),
+    "float16": Tolerance(0.05, 0.01),
+    "dynamic": Tolerance(0.25, 0.02),
+    "int8": Tolerance(0.5, 0.05),
+    "int4": Tolerance(0.5, 0.2),
+}
+# An output is constant if its range is below this share of the range that Keras' has.
+_CONSTANT = 0.01
+# Float32 noise around an output that is 0 everywhere.
+_NOISE = 1e-6
+
+
+class WrongFileError(RuntimeError):
+    """A converted file that runs but does not answer as the Keras model does."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The largest absolute difference from Keras, and the range of the output where it occurs."""
+
+    max_difference: float
+    output_range: float
+
+
+def compare(
+    expected: Sequence[NDArray[Any]],
+    actual: Sequence[NDArray[Any]],
+    tolerance: Tolerance = TOLERANCES["dynamic"],
+) -> Agreement:
+    """Compare the outputs of a converted file with those that Keras predicted for the same samples.
+
+    A difference is allowed up to `tolerance.range * range + tolerance.magnitude * magnitude` of
+    the output; the default is that of int8 weights. Returns the output that is farthest off.
+
+    Raises `WrongFileError` for a shape that differs, values that are not finite, a larger
+    difference, or a constant answer where Keras' is not.
+
+    >>> keras, file = np.array([[0.0], [1.0], [4.0]]), np.array([[0.0], [1.0], [3.75]])
+    >>> compare([keras], [file])
+    Agreement(max_difference=0.25, output_range=4.0)
+    >>> compare([keras], [np.zeros((3, 1))])
+    Traceback (most recent call last):
+    ...
+    trimgrid.export.agreement.WrongFileError: The converted file differs from the Keras prediction \
+by 4, allowed is 1.08 (output 0, range 4)
+    """
+    if len(expected) != len(actual):
+        raise WrongFileError(
+            f"The converted file has {len(actual)} outputs, the model {len(expected)}"
+        )
+    found = [
+        _compare_one(i, *pair, tolerance)
+        for i, pair in enumerate(zip(expected, actual, strict=True))
+    ]
+    return max(found, key=lambda agreement: agreement.max_difference)
+
+
+def _compare_one(
+    index: int, expected: NDArray[Any], actual: NDArray[Any], tolerance: Tolerance
+) -> Agreement:
+    if expected.shape != actual.shape:
+        raise WrongFileError(
+            f"The converted file's output {index} has the shape {actual.shape} for all samples, "
+            f"the Keras prediction {expected.shape}"
+        )
+    wanted, got = expected.astype(np.float64), actual.astype(np.float64)
+    for name, values in (("Keras model", wanted), ("converted file", got)):
+        if not np.isfinite(values).all():
+            bad = np.count_nonzero(~np.isfinite(values))
+            raise WrongFileError(
+                f"The {name}'s output {index} holds NaN or infinity ({bad} of {values.size} values)"
+            )
+    difference = float(np.abs(got - wanted).max())
+    spread = float(np.ptp(wanted))
+    magnitude = float(np.abs(wanted).max())
+    limit = tolerance.range * spread + tolerance.magnitude * magnitude + _NOISE
+    if difference > limit:
+        raise WrongFileError(
+            f"The converted file differs from the Keras prediction by {difference:.4g}, "
+            f"allowed is {limit:.4g} (output {index}, range {spread:.4g})"
+        )
+    # A lower tolerance of the range has found it already: a constant is off by half of it.
+    loose = tolerance.range >= 0.5 and difference > tolerance.magnitude * magnitude + _NOISE
+    if loose and np.ptp(got) < _CONSTANT * spread:
+        raise WrongFileError(
+            f"The converted file answers {got.flat[0]:.4g} to everything, the Keras model does not "
+            f"(output {index}, range {spread:.4g})"
+        )
+    return Agreement(difference, spread)

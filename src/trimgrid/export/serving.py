@@ -1,0 +1,46 @@
+"""A Keras model as one TensorFlow function with named inputs and outputs, ready to be converted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trimgrid.export.loaded_model import ModelInputs
+
+# As constants in the graph small weights convert in half the time that they take as variables;
+# above this many bytes it is the other way round.
+_CONSTANTS_UP_TO = 2**22
+
+
+class Served:
+    """`function` maps the flat inputs, `specs`, to {"output_0": ..., "output_1": ...}.
+
+    `module` holds the variables, which must live as long as the conversion. `batch`: how many
+    examples a call has, None for any number.
+
+    The weights are handed over one by one through a `StatelessScope`, as constants or as variables
+    of a plain module: a converter that is given the Keras model to look for them itself may leave
+    them out without a word.
+    """
+
+    def __init__(self, model: Any, inputs: ModelInputs, batch: int | None) -> None:
+        import keras
+        import tensorflow as tf
+
+        variables = list(model.variables)
+        weights = [variable.numpy() for variable in variables]
+        self.module = tf.Module()
+        if sum(array.nbytes for array in weights) > _CONSTANTS_UP_TO:
+            weights = [tf.Variable(array, trainable=False) for array in weights]
+            self.module.weights = weights
+
+        def serve(*tensors: Any) -> dict[str, Any]:
+            state = [(v, tf.convert_to_tensor(w)) for v, w in zip(variables, weights, strict=True)]
+            with keras.StatelessScope(state_mapping=state):
+                outputs = keras.tree.flatten(model(inputs.pack(tensors), training=False))
+            return {f"output_{i}": output for i, output in enumerate(outputs)}
+
+        self.specs = [
+            tf.TensorSpec((batch, *sample.shape[1:]), sample.dtype, name=name)
+            for name, sample in zip(inputs.names, inputs.samples, strict=True)
+        ]
+        self.function = tf.function(serve, autograph=False, input_signature=self.specs)
