@@ -18,45 +18,51 @@ PACKAGE = Path(trimgrid.__file__).parent
 FLOORS = {
     "atomic": 0,
     "cache": 0,
+    "choosing": 0,
     "cores": 0,
+    "digests": 0,
     "errors": 0,
-    "grid": 0,
+    "function_facts": 0,
+    "grids": 0,
+    "interruption": 0,
+    "json_values": 0,
     "masks": 0,
     "memory_size": 0,
     "randomness": 0,
     "results": 0,
+    "run_directory": 0,
     "schedules": 0,
+    "scratch": 0,
     "sizes": 0,
-    "jax_startup": 1,
-    "startup": 1,
-    "without_tensorflow": 1,
-    "models": 1,
-    "selection": 1,
-    "updates": 1,
+    "suggestions": 0,
     "begin_pruning": 1,
-    "pruning": 1,
-    "training": 1,
-    "batches": 1,
+    "compiled_settings": 1,
     "data": 1,
-    "data_checks": 1,
     "engines": 1,
-    "saved_layout": 1,
     "export": 1,
-    "tflite": 1,
-    "tflite_check": 1,
-    "tflite_child": 1,
-    "tflite_model": 1,
-    "tflite_process": 1,
-    "tflite_queue": 1,
-    "measuring": 2,
-    "study": 2,
+    "jax_startup": 1,
+    "measures": 1,
+    "models": 1,
+    "keras_names": 1,
+    "objectives": 1,
+    "output_losses": 1,
+    "prunable": 1,
+    "pruning": 1,
+    "saved_config": 1,
+    "selection": 1,
+    "startup": 1,
+    "training": 1,
+    "updates": 1,
+    "without_tensorflow": 1,
+    "runs": 2,
+    "loggers": 3,
     "report": 3,
-    "trim_insignificant_weights": 4,
     "examples": 4,
-    "cli": 5,
+    "trim_insignificant_weights": 4,
     "__main__": 5,
+    "cli": 5,
 }
-FRAMEWORKS = {"keras", "jax", "tensorflow", "torch", "ai_edge_litert"}
+FRAMEWORKS = {"keras", "jax", "tensorflow", "torch", "ai_edge_litert", "onnx", "onnxruntime"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -124,13 +130,20 @@ def test_public_names() -> None:
         trimgrid.prune  # noqa: B018
 
 
+def test_no_public_name_is_that_of_a_module() -> None:
+    """Importing the module would put it in the place of the name."""
+    modules = {path.stem for path in PACKAGE.glob("*.py")}
+    modules |= {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert not modules & set(trimgrid.__all__)
+
+
 @pytest.mark.parametrize(
     "code",
     [
         "import trimgrid.cli",
         "import trimgrid; trimgrid.ConstantSparsity(0.5); trimgrid.article_grid()",
         "import trimgrid.report.table, trimgrid.report.plots, trimgrid.report.inspection",
-        "import trimgrid.tflite",
+        "import trimgrid.export.tflite",
     ],
 )
 def test_what_loads_no_framework(code: str) -> None:
@@ -139,3 +152,14 @@ def test_what_loads_no_framework(code: str) -> None:
         [sys.executable, "-c", check], check=True, capture_output=True, text=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_help_loads_no_numpy() -> None:
+    check = (
+        "import sys\nfrom trimgrid.cli import main\ntry:\n    main(['--help'])\n"
+        "except SystemExit:\n    print(sorted({'numpy', 'h5py', 'psutil'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", check], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -5,6 +5,7 @@ import json
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,35 @@ def test_summarize_is_the_median_and_a_nearest_error(errors: list[float]) -> Non
         # The lower middle one: no more than half are below, no more than half above.
         assert sum(error < chosen for error in finite) < len(finite) / 2
         assert sum(error > chosen for error in finite) <= len(finite) / 2
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"status": "training failed: \N{SNOWMAN}", "error": math.nan},
+        {"errors": (0.5, math.nan, 0.25), "keras_size": 3, "zipped_keras_size": 2},
+        {"sizes": (1, 1, 0, None, None, None, None)},
+        {"error": 0},
+    ],
+)
+def test_measurements_are_read_as_they_were_written(more: Any) -> None:
+    written = info(**more)
+    read = AttemptInfo.from_dict(json.loads(json.dumps(written.to_dict(), allow_nan=False)))
+    assert read.to_dict() == written.to_dict()
+    assert repr(read) == repr(replace(written, error_value=float(written.error)))
+    assert math.isnan(read.error) == math.isnan(written.error)
+    assert read.y_pred is None
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("value", [{}, True, "gone"])
+def test_measurements_that_are_not_as_they_should_be_are_refused(key: str, value: Any) -> None:
+    values = {**info().to_dict(), key: value}
+    if value == "gone":
+        del values[key]
+    with pytest.raises(InputError, match=rf"must have '{key}' as .* Received: "):
+        AttemptInfo.from_dict(values)
 
 
 def test_two_infos_compare_by_their_measurements() -> None:

@@ -5,16 +5,30 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Self
 
 from trimgrid.atomic import replacing
 from trimgrid.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+COUNTS = ("total_weights", "nonzero_weights", "zero_weights")
+"""What is counted of every model, by the readable names."""
+
+SIZES = (
+    "h5_size",
+    "zipped_h5_size",
+    "keras_size",
+    "zipped_keras_size",
+    "tflite_size",
+    "zipped_tflite_size",
+)
+"""What a model's size may be measured as, in bytes, by the readable names."""
 
 
 @dataclass
@@ -156,17 +170,7 @@ class AttemptInfo:
         """
         counts = {
             key: None if (value := getattr(self, key)) is None else int(value)
-            for key in (
-                "total_weights",
-                "nonzero_weights",
-                "zero_weights",
-                "h5_size",
-                "zipped_h5_size",
-                "keras_size",
-                "zipped_keras_size",
-                "tflite_size",
-                "zipped_tflite_size",
-            )
+            for key in (*COUNTS, *SIZES)
         }
         return {
             "name": self.name,
@@ -175,6 +179,43 @@ class AttemptInfo:
             "errors": [_finite_or_none(error) for error in self.errors],
             "status": self.status,
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], **more: Any) -> Self:
+        """Return the measurements that `to_dict` gave, without predictions.
+
+        An error that is ``None`` becomes NaN. Other keys are not read; ``more`` goes to the class.
+
+        Raises `InputError` for a key that is missing or has a value of another type.
+
+        >>> half = AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02)
+        >>> AttemptInfo.from_dict(half.to_dict()) == half
+        True
+        """
+        texts = {key: _checked(values, key, str) for key in ("name", "status")}
+        counts = {key: _checked(values, key, int) for key in COUNTS}
+        sizes = {key: _checked(values, key, int, NoneType) for key in SIZES}
+        errors = _checked(values, "errors", list)
+        return cls(
+            texts["name"],
+            counts["total_weights"],
+            counts["nonzero_weights"],
+            counts["zero_weights"],
+            sizes["h5_size"],
+            sizes["zipped_h5_size"],
+            sizes["tflite_size"],
+            sizes["zipped_tflite_size"],
+            None,
+            _nan_if_none(_checked(values, "error", float, int, NoneType)),
+            keras_size=sizes["keras_size"],
+            zipped_keras_size=sizes["zipped_keras_size"],
+            status=texts["status"],
+            errors=tuple(
+                _nan_if_none(_checked({"errors": each}, "errors", float, int, NoneType))
+                for each in errors
+            ),
+            **more,
+        )
 
 
 def write_results_json(infos: Sequence[AttemptInfo], path: Path) -> None:
@@ -233,7 +274,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     [1, 0]
     """
     front: list[int] = []
-    measured = (index for index, point in enumerate(points) if not np.isnan(point).any())
+    measured = (index for index, point in enumerate(points) if not any(map(math.isnan, point)))
     for index in sorted(measured, key=lambda index: (*points[index], index)):
         if not front or points[index][1] < points[front[-1]][1]:
             front.append(index)
@@ -246,6 +287,22 @@ def _compression(plain: int | None, zipped: int | None) -> float:
 
 def _finite_or_none(number: float) -> float | None:
     return float(number) if math.isfinite(number) else None
+
+
+def _nan_if_none(number: float | None) -> float:
+    return math.nan if number is None else float(number)
+
+
+def _checked(values: Mapping[str, Any], key: str, *types: type) -> Any:
+    """Return a value of exactly one of the types: JSON's booleans are no numbers."""
+    if key not in values or type(values[key]) not in types:
+        found = repr(values[key]) if key in values else "nothing"
+        names = " or ".join("null" if each is NoneType else each.__name__ for each in types)
+        raise InputError(
+            f"The measurements of an attempt must have {key!r} as {names}. "
+            f"Received: {found:.60}. Measure the attempt again."
+        )
+    return values[key]
 
 
 def _print_sizes(kind: str, plain: int | None, zipped: int | None) -> None:

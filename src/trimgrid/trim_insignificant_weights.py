@@ -8,7 +8,6 @@ sees another's weights.
 from __future__ import annotations
 
 import atexit
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,16 @@ from typing import Any
 import numpy as np
 
 from trimgrid.begin_pruning import BeginPruning
-from trimgrid.export import measure_model, write_keras
-from trimgrid.grid import AttemptConfig
-from trimgrid.models import check_prunable, copy_model, count_weights, sample_inputs
+from trimgrid.export.files import measure_model, write_keras
+from trimgrid.export.tflite import TFLiteConverter
+from trimgrid.grids.grid import AttemptConfig
+from trimgrid.models import copy_model, count_weights, sample_inputs
+from trimgrid.prunable import check_prunable
 from trimgrid.pruning import MagnitudePruning
 from trimgrid.report.table import print_attempt_infos
 from trimgrid.results import AttemptInfo
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
-from trimgrid.tflite import TFLiteConverter
+from trimgrid.scratch import scratch_folder
 from trimgrid.training import fresh_optimizer
 
 __all__ = [
@@ -158,7 +159,7 @@ def retrieve_size_of_lite_model(model: Any) -> tuple[int, int]:
     Raises `ConversionError` if the model can't be converted, and `InputError` for one that does
     not tell its inputs.
     """
-    with tempfile.TemporaryDirectory(prefix="trimgrid-") as folder:
+    with scratch_folder() as folder:
         keras_file, tflite_file = Path(folder, "model.keras"), Path(folder, "model.tflite")
         write_keras(model, keras_file)
         size = _converter().convert(keras_file, tflite_file, sample_inputs(model)).size

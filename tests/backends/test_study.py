@@ -1,12 +1,10 @@
-"""A run of a grid: right, repeatable, independent of the order; failures stay where they are."""
+"""A study: what it takes, what it keeps, how it goes on, what it refuses."""
 
 from __future__ import annotations
 
+import json
 import math
-import re
-import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,277 +12,362 @@ import numpy as np
 import pytest
 from keras import layers
 
-from trimgrid import masks
 from trimgrid.engines.sequential import SequentialEngine
 from trimgrid.errors import InputError, RunError
-from trimgrid.grid import AttemptConfig
-from trimgrid.results import AttemptInfo
+from trimgrid.grids.grid import AttemptConfig
+from trimgrid.run_directory.store import remove_attempt
+from trimgrid.runs.checking import ORIGINAL
+from trimgrid.runs.results import Results, load_results
+from trimgrid.runs.study import Study
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay
-from trimgrid.study import ORIGINAL, run_grid
-from trimgrid.tflite import TFLiteConverter
-from trimgrid.training import Training
 
 RANDOM = np.random.default_rng(0)
-X = RANDOM.random((64, 5), dtype="float32")
+X = RANDOM.random((48, 5), dtype="float32")
 Y = X.sum(axis=1, keepdims=True) ** 2
-TRAINING = Training(loss="mse", optimizer="adam", epochs=3, batch_size=16, seed=1)
-GRID = [
-    AttemptConfig("decay", PolynomialDecay(0.1, 0.9, frequency=4)),
-    AttemptConfig("low", ConstantSparsity(0.1)),
-    AttemptConfig("late", ConstantSparsity(0.5, begin_step=6)),
-]
+HALF = AttemptConfig("half", ConstantSparsity(0.5, frequency=2))
+MOST = AttemptConfig("most", PolynomialDecay(0.1, 0.9, frequency=2))
 
 
-@pytest.fixture(scope="module")
-def converter() -> Iterator[TFLiteConverter]:
-    with TFLiteConverter() as started:
-        yield started
-
-
-def build() -> Any:
+def build(optimizer: Any = None, loss: Any = None, units: int = 1) -> Any:
     keras.utils.set_random_seed(2)
-    # All names are given: they are in the files, and so in their sizes.
-    return keras.Sequential(
+    model = keras.Sequential(
         [
             keras.Input((5,), name="in"),
-            layers.Dense(20, activation="relu", name="a"),
-            layers.Dense(1, name="b"),
+            layers.Dense(12, activation="relu", name="a"),
+            layers.Dense(units, name="b"),
         ],
         name="small",
     )
+    if loss is not None:
+        model.compile(optimizer=optimizer or "adam", loss=loss, metrics=["mae"])
+    return model
 
 
-def evaluate(model: Any) -> tuple[Any, float]:
-    predicted = model.predict(X, verbose=0)
-    return predicted, float(np.mean((predicted - Y) ** 2))
-
-
-def run(grid: list[AttemptConfig], converter: TFLiteConverter, **options: Any) -> list[AttemptInfo]:
+def study(model: Any = None, **options: Any) -> Study:
     settings: dict[str, Any] = {
-        "data": (X, Y),
-        "training": TRAINING,
-        "evaluate": evaluate,
+        "train": (X[:32], Y[:32]),
+        "validation": (X[32:40], Y[32:40]),
+        "test": (X[40:], Y[40:]),
+        "loss": "mse",
+        "epochs": 2,
+        "batch_size": 8,
+        "seed": 1,
     } | options
-    return list(run_grid(build(), grid, converter=converter, **settings))
+    return Study(build() if model is None else model, **settings)
 
 
-def table(infos: list[AttemptInfo]) -> list[dict[str, Any]]:
-    return sorted((info.to_dict() for info in infos), key=lambda row: row["name"])
+def run(folder: Path, grid: Any = (HALF, MOST), of: Study | None = None, **options: Any) -> Results:
+    settings: dict[str, Any] = {"engine": "sequential", "tflite": False, "progress": False}
+    settings |= options
+    return (of or study()).run(grid, folder, **settings)
 
 
-def test_a_run_and_the_same_in_another_order(converter: TFLiteConverter) -> None:
-    infos = run(GRID, converter, validation=(X, Y))
-    assert [info.name for info in infos] == [ORIGINAL, "decay", "low", "late"]
-    assert {info.status for info in infos} == {"ok"}
-    for info, sparsity in zip(infos[1:], (0.9, 0.1, 0.5), strict=True):
-        pruned = sum(n - masks.kept_count(n, sparsity) for n in (100, 20))
-        biases = info.zero_weights - pruned
-        assert 0 <= biases <= 21
-        assert info.total_weights == 141
-        assert info.y_pred is not None
-        assert info.y_pred.shape == (64, 1)
-        assert info.error == pytest.approx(float(np.mean((info.y_pred - Y) ** 2)))
-    assert len({info.h5_size for info in infos}) == 1
-    assert infos[1].zipped_h5_size < infos[2].zipped_h5_size  # type: ignore[operator]
-    shuffled = run([GRID[2], GRID[0], GRID[1]], converter, validation=(X, Y))
-    assert table(shuffled) == table(infos)
+def written(folder: Path) -> dict[str, int]:
+    return {p.parent.name: p.stat().st_mtime_ns for p in folder.glob("attempts/*/result.json")}
 
 
-def not_constant(y_true: Any, y_pred: Any) -> Any:
-    """The squared error, and NaN where all predictions are the same."""
-    spread = keras.ops.std(y_pred)
-    return keras.ops.mean((y_true - y_pred) ** 2) + 0 * spread / spread
+def test_what_a_run_gives_and_keeps(tmp_path: Path) -> None:
+    model = build()
+    before = [np.array(array) for array in model.get_weights()]
+    seen: list[str] = []
+    results = run(
+        tmp_path / "run",
+        of=study(model, pretrain_epochs=3),
+        on_result=lambda info: seen.append(info.name),
+    )
+    assert seen == [info.name for info in results] == [ORIGINAL, "half", "most"]
+    assert {info.status for info in results} == {"ok"}
+    for mine, its in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, its)
+    assert not model.compiled
+    half = results["half"]
+    assert half.zero_weights >= 36
+    assert half.y_pred.shape == (8, 1)
+    assert half.error == pytest.approx(float(np.mean((half.y_pred - Y[40:]) ** 2)), rel=1e-5)
+    assert list(half.history) == ["seed", "epoch", "loss", "val_loss"]
+    assert len(results.original.history["loss"]) == 3
+    assert len(half.history["loss"]) == 2
+    loaded = half.load()
+    assert (loaded.get_weights()[0] == 0).sum() >= 30
+    np.testing.assert_allclose(loaded.predict(X[40:], verbose=0), half.y_pred, rtol=1e-5)
+    files = {path.name for path in half.folder.iterdir()}
+    assert files == {"attempt.json", "history.csv", "model.keras", "predictions.npz", "result.json"}
+    assert json.loads((half.folder / "attempt.json").read_text())["config"]["seed"] is None
 
 
-def test_an_attempt_that_diverges_leaves_the_others_alone(converter: TFLiteConverter) -> None:
-    training = replace(TRAINING, loss=not_constant)
-    # With one weight a layer left, of different units, the output is a constant.
-    grid = [AttemptConfig("empty", ConstantSparsity(0.999, begin_step=3)), GRID[1]]
-    original, empty, low = run(grid, converter, training=training)
-    assert re.fullmatch(r"training failed: the loss became nan at step \d+", empty.status)
-    assert math.isnan(empty.error)
-    assert empty.h5_size is None
-    assert table([original, low]) == table(run([GRID[1]], converter, training=training))
+def test_a_trained_model_is_not_trained_again(tmp_path: Path) -> None:
+    model = build()
+    results = run(tmp_path, of=study(model))
+    for mine, its in zip(results.original.load().get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, its)
+    assert results.original.history == {"seed": [], "epoch": []}
 
 
-def test_a_conversion_that_fails_is_told_and_the_others_go_on(
-    converter: TFLiteConverter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    submit = converter.submit
-    calls = iter(range(10))
-
-    def broken(model_file: Any, tflite_file: Any, samples: Any) -> Any:
-        if next(calls) == 1:
-            model_file.write_bytes(b"not a model")
-        return submit(model_file, tflite_file, samples)
-
-    monkeypatch.setattr(converter, "submit", broken)
-    original, decay, low, late = run(GRID, converter)
-    assert decay.status.startswith("no .tflite: ")
-    assert decay.tflite_size is None
-    assert decay.h5_size is not None
-    assert math.isfinite(decay.error)
-    assert [info.status for info in (original, low, late)] == ["ok"] * 3
+def test_a_finished_run_is_only_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(tmp_path)
+    times = written(tmp_path)
+    monkeypatch.delattr(SequentialEngine, "train")
+    seen: list[str] = []
+    again = run(tmp_path, on_result=lambda info: seen.append(info.name))
+    assert written(tmp_path) == times
+    assert again.to_dicts() == first.to_dicts()
+    assert seen == [ORIGINAL, "half", "most"]
 
 
-def test_an_original_that_can_not_be_trained_ends_the_run(converter: TFLiteConverter) -> None:
-    with pytest.raises(RunError, match="became nan at step 1"):
-        run(GRID, converter, data=(X, np.full_like(Y, np.nan)))
+def test_attempts_are_added_and_removed(tmp_path: Path) -> None:
+    both = run(tmp_path / "both").to_dicts()
+    run(tmp_path / "run", [HALF])
+    times = written(tmp_path / "run")
+    added = run(tmp_path / "run", [MOST])
+    assert [info.name for info in added] == [ORIGINAL, "half", "most"]
+    assert added.to_dicts() == both
+    assert written(tmp_path / "run").items() >= times.items()
+    remove_attempt(tmp_path / "run", "half")
+    assert [info.name for info in load_results(tmp_path / "run")] == [ORIGINAL, "most"]
+    other = AttemptConfig("half", ConstantSparsity(0.4))
+    assert run(tmp_path / "run", [other])["half"].status == "ok"
 
 
-@pytest.mark.parametrize(
-    ("grid", "options", "message"),
-    [
-        ([], {}, "at least one attempt"),
-        ([GRID[0], GRID[0]], {}, "'decay'"),
-        ([AttemptConfig("x", ConstantSparsity(0.5, begin_step=13))], {}, "x: .*begin"),
-        ([AttemptConfig(ORIGINAL, ConstantSparsity(0.5))], {}, "differ from the original"),
-        (GRID, {"data": (X[:, :3], Y)}, "training data must fit the model"),
-        (GRID, {"validation": (X, Y[:3])}, "same number of rows"),
-    ],
-)
-def test_bad_input_is_refused_before_any_training(
-    converter: TFLiteConverter, grid: list[AttemptConfig], options: dict[str, Any], message: str
-) -> None:
-    trained: list[str] = []
-    with pytest.raises(InputError, match=message):
-        run(grid, converter, on_epoch=lambda name, *_: trained.append(name), **options)
-    assert trained == []
+def test_interrupted_and_gone_on_with(tmp_path: Path) -> None:
+    never = run(tmp_path / "never", of=study(pretrain_epochs=2), repeats=2)
 
+    def stop(info: Any) -> None:
+        if info.name == "half":
+            raise KeyboardInterrupt
 
-def test_a_model_without_prunable_weights(converter: TFLiteConverter) -> None:
-    model = keras.Sequential([keras.Input((5,)), layers.BatchNormalization()])
-    with pytest.raises(InputError, match="weights that can be pruned"):
-        list(run_grid(model, GRID, (X, X), TRAINING, evaluate, converter))
-
-
-def test_an_error_that_is_not_finite_is_told(converter: TFLiteConverter) -> None:
-    errors = iter([1.0, math.nan, 2.0, 3.0])
-    infos = run(GRID, converter, evaluate=lambda model: (model.predict(X, verbose=0), next(errors)))
-    assert [info.status for info in infos] == [
-        "ok", "evaluation failed: the error is nan", "ok", "ok",
-    ]  # fmt: skip
-
-
-def test_the_checks_come_before_the_first_result_is_asked_for(converter: TFLiteConverter) -> None:
-    with pytest.raises(InputError, match="at least one attempt"):
-        run_grid(build(), [], (X, Y), TRAINING, evaluate, converter)
-
-
-def error_only(model: Any) -> Any:
-    return np.mean((model.predict(X, verbose=0) - Y) ** 2)
-
-
-def without_files(**options: Any) -> list[AttemptInfo]:
-    settings: dict[str, Any] = {"data": (X, Y), "training": TRAINING} | options
-    return list(run_grid(build(), GRID[:2], evaluate=error_only, converter=None, **settings))
-
-
-def test_an_error_alone_and_no_conversion() -> None:
-    infos = without_files()
-    assert [info.status for info in infos] == ["ok"] * 3
-    for info in infos:
-        assert info.y_pred is None
-        assert math.isfinite(info.error)
-        assert info.errors == ()
-        assert info.tflite_size is None
-        assert info.h5_size is not None
-
-
-@pytest.mark.parametrize("found", ["good", None, (1.0, 2.0, 3.0)])
-def test_what_is_no_error(found: Any) -> None:
-    infos = run_grid(build(), GRID, (X, Y), TRAINING, lambda model: found, None)
-    with pytest.raises(InputError, match="evaluate must give the error of a model"):
-        next(infos)
-
-
-def test_repeats() -> None:
-    seen: list[tuple[str, int]] = []
-
-    def told(names: Sequence[str], epoch: int, losses: Sequence[float]) -> None:
-        assert len(names) == len(losses)
-        seen.extend((name, epoch) for name in names)
-
-    infos = without_files(repeats=3, engine="sequential", on_epoch=told)
-    assert infos[0].errors == ()
-    for info in infos[1:]:
-        assert len(set(info.errors)) == info.repeats == 3
-        assert info.error == statistics.median(info.errors)
-        assert info.status == "ok"
-    wanted = {ORIGINAL: 1, "decay": 3, "low": 3}
-    assert sorted(seen) == sorted(
-        (name, epoch) for name, times in wanted.items() for epoch in (1, 2, 3) for _ in range(times)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", of=study(pretrain_epochs=2), repeats=2, on_result=stop)
+    assert load_results(tmp_path / "run").unfinished == ["most"]
+    resumed = run(tmp_path / "run", of=study(pretrain_epochs=2), repeats=2)
+    assert resumed.to_dicts() == never.to_dicts()
+    assert resumed["most"].repeats == 2
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == sorted(
+        p.name for p in (tmp_path / "never").iterdir()
     )
 
 
-def test_a_repeat_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others stand for the attempt, and the status says so."""
+@pytest.mark.parametrize(
+    ("other", "options", "message"),
+    [
+        ({"epochs": 3}, {}, "training.epochs: 2 there, 3 here"),
+        ({"batch_size": 16}, {}, "training.batch_size"),
+        ({"train": (X[:32] + 1, Y[:32])}, {}, "data.train"),
+        ({"model": "other weights"}, {}, "model"),
+        ({"error": "mae"}, {}, "error"),
+        ({}, {"repeats": 2}, "repeats: 1 there, 2 here"),
+        ({}, {"tflite": True}, "tflite"),
+    ],
+)
+def test_other_settings_are_refused(
+    tmp_path_factory: pytest.TempPathFactory,
+    other: dict[str, Any],
+    options: dict[str, Any],
+    message: str,
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "other_settings"
+    run(folder, [HALF])  # made once
+    if other.get("model"):
+        model = build()
+        model.set_weights([array + 1 for array in model.get_weights()])
+        other = {"model": model}
+    with pytest.raises(InputError, match=message):
+        run(folder, [HALF], of=study(**other), **options)
+    assert [info.name for info in load_results(folder)] == [ORIGINAL, "half"]
 
-    def one_of_three(self: Any, tasks: Any, *arguments: Any, **options: Any) -> Any:
-        for place, trained in train(self, tasks, *arguments, **options):
-            bad = tasks[place].training.seed == 2
-            yield (
-                place,
-                replace(trained, failure="the loss became nan at step 5") if bad else trained,
-            )
 
-    train = SequentialEngine.train
-    monkeypatch.setattr(SequentialEngine, "train", one_of_three)
-    for info in without_files(repeats=3, engine="sequential")[1:]:
-        assert info.status == "1 of 3 repeats failed: the loss became nan at step 5"
-        assert len(info.errors) == 2
-        assert info.error == pytest.approx(np.mean(info.errors))
+def test_a_name_stands_for_one_attempt(tmp_path: Path) -> None:
+    run(tmp_path, [HALF])
+    with pytest.raises(InputError, match=r"'half'.*0\.5.*0\.6"):
+        run(tmp_path, [AttemptConfig("half", ConstantSparsity(0.6, frequency=2))])
 
 
-def batches() -> Iterator[Any]:
-    for start in range(0, 64, 16):
-        yield X[start : start + 16], Y[start : start + 16], np.ones(16, "float32")
+def test_a_compiled_model_need_not_be_told_again(tmp_path: Path) -> None:
+    model = build(keras.optimizers.SGD(0.05, momentum=0.9), "mae")
+    model.fit(X[:32], Y[:32], verbose=0)
+    iterations = int(model.optimizer.iterations)
+    mine = study(model, loss=None)
+    assert mine.error_name.endswith("mae")
+    assert type(mine.training.optimizer).__name__ == "SGD"
+    results = run(tmp_path, [HALF], of=mine)
+    assert int(model.optimizer.iterations) == iterations
+    assert "val_mae" in " ".join(results["half"].history)
+    expected = float(np.mean(np.abs(results["half"].y_pred - Y[40:])))
+    assert results["half"].error == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_stream_as_data() -> None:
-    infos = without_files(data=batches, validation=batches)
-    assert [info.status for info in infos] == ["ok"] * 3
+def test_a_model_and_data_from_files(tmp_path: Path) -> None:
+    build("sgd", "mse").save(tmp_path / "model.keras")
+    arrays: dict[str, Any] = {"x_train": X[:32], "x_val": X[32:40], "x_test": X[40:]}
+    arrays |= {"y_train": Y[:32], "y_val": Y[32:40], "y_test": Y[40:]}
+    np.savez(tmp_path / "data.npz", **arrays)
+    from_files = Study(
+        tmp_path / "model.keras", tmp_path / "data.npz", epochs=2, batch_size=8, seed=1
+    )
+    by_hand = study(build("sgd", "mse"), loss=None)
+    assert (
+        run(tmp_path / "files", of=from_files).to_dicts()
+        == run(tmp_path / "hand", of=by_hand).to_dicts()
+    )
 
 
-def test_a_training_of_its_own() -> None:
-    grid = [
-        AttemptConfig("as all", ConstantSparsity(0.1)),
-        AttemptConfig("fast", ConstantSparsity(0.1), learning_rate=0.5),
-        AttemptConfig("other", ConstantSparsity(0.1), optimizer="sgd"),
-        AttemptConfig("seed", ConstantSparsity(0.1), seed=8),
-        AttemptConfig("the same", ConstantSparsity(0.1), learning_rate=0.001, seed=1),
-    ]
-    infos = list(run_grid(build(), grid, (X, Y), TRAINING, error_only, None))
-    errors = [info.error for info in infos[1:]]
-    assert len(set(errors[:4])) == 4
-    assert errors[4] == errors[0]
+def test_several_inputs_and_outputs(tmp_path: Path) -> None:
+    left, right = keras.Input((2,), name="left"), keras.Input((3,), name="right")
+    inner = layers.Dense(8, activation="relu", name="inner")(
+        layers.Concatenate(name="both")([left, right])
+    )
+    outputs = {
+        "total": layers.Dense(1, name="total")(inner),
+        "kind": layers.Dense(3, activation="softmax", name="kind")(inner),
+    }
+    model = keras.Model({"left": left, "right": right}, outputs, name="two")
+    x = {"left": X[:, :2], "right": X[:, 2:]}
+    y = {"total": Y, "kind": np.arange(48)[:, None] % 3}
+
+    def part(where: slice) -> Any:
+        return ({k: v[where] for k, v in x.items()}, {k: v[where] for k, v in y.items()})
+
+    two = Study(
+        model,
+        part(slice(32)),
+        test=part(slice(32, 48)),
+        loss={"total": "mse", "kind": "sparse_categorical_crossentropy"},
+        loss_weights={"total": 1.0, "kind": 0.5},
+        epochs=2,
+        batch_size=8,
+    )
+    results = run(tmp_path, [HALF], of=two)
+    assert results["half"].status == "ok"
+    predicted = results["half"].y_pred
+    assert predicted["kind"].shape == (16, 3)
+    picked = np.take_along_axis(predicted["kind"], y["kind"][32:], axis=1)
+    expected = np.mean((predicted["total"] - Y[32:]) ** 2) - 0.5 * np.mean(np.log(picked))
+    assert results["half"].error == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("error", ["mae", lambda y, p: float(np.mean(np.abs(y - p)))])
+def test_errors_of_ones_own(tmp_path: Path, error: Any) -> None:
+    results = run(tmp_path, [HALF], of=study(error=error))
+    expected = float(np.mean(np.abs(results["half"].y_pred - Y[40:])))
+    assert results["half"].error == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_error_of_the_model_needs_no_test_data(tmp_path: Path) -> None:
+    mine = study(error=lambda model: float(model.count_params()), test=None, validation=None)
+    assert run(tmp_path, [HALF], of=mine)["half"].error == 85
+
+
+def test_what_failed_stays_failed(tmp_path: Path) -> None:
+    wild = AttemptConfig("wild", ConstantSparsity(0.5), optimizer=keras.optimizers.SGD(1e18))
+    results = run(tmp_path, [wild, HALF])
+    assert results["wild"].status.startswith("training failed: ")
+    assert math.isnan(results["wild"].error)
+    assert run(tmp_path, [wild, HALF]).to_dicts() == results.to_dicts()
+
+
+def test_damaged_files_are_named_and_left_alone(tmp_path: Path) -> None:
+    results = run(tmp_path)
+    damaged = results["half"].folder / "result.json"
+    damaged.write_text(damaged.read_text()[:40])
+    content = damaged.read_bytes()
+    again = run(tmp_path)
+    assert again["half"].status.startswith("damaged: result.json")
+    assert again["most"].to_dict() == results["most"].to_dict()
+    assert damaged.read_bytes() == content
+    model = results.original.folder / "model.keras"
+    model.write_bytes(model.read_bytes()[:100])
+    with pytest.raises(RunError, match=r"model\.keras.*truncated"):
+        run(tmp_path, [HALF, MOST, AttemptConfig("new", ConstantSparsity(0.3))])
+    assert run(tmp_path)["most"].to_dict() == results["most"].to_dict()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "fast"}, "auto, vectorized, sequential"),
-        ({"repeats": 0}, "repeats"),
-        ({"data": iter(())}, "read only once"),
-        ({"data": lambda: iter(())}, "at least one batch"),
-        ({"validation": [(X, Y[:3])]}, "same number of rows"),
-        ({"data": [(X[:, :2], Y)]}, "training data must fit the model"),
+        ({"model": "no-such-file.keras"}, "must exist"),
+        ({"train": "no-such-file.npz"}, "no-such-file.npz"),
+        ({"loss": None}, "needs the loss"),
+        ({"loss": "mzee"}, "mzee"),
+        ({"error": "accurracy"}, "accuracy"),
+        ({"test": None, "validation": None}, "neither test nor validation"),
+        ({"train": (X[:32], np.full((32, 1), np.nan))}, "NaN"),
+        ({"train": (X[:32], Y[:31])}, "same number"),
+        ({"train": (X[:32].astype(object), Y[:32])}, "object"),
+        ({"test": (X[:, :3], Y)}, "test data must fit"),
+        ({"epochs": 0}, "epochs"),
+        ({"pretrain_epochs": -1}, "pretrain_epochs"),
+        ({"loss": "sparse_categorical_crossentropy"}, "classes|labels|fit"),
     ],
 )
-def test_bad_options(options: dict[str, Any], message: str) -> None:
+def test_bad_input_is_refused_at_once(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        without_files(**options)
+        study(**options)
 
 
-def test_the_engine_is_told() -> None:
+def test_nothing_is_made_for_a_grid_that_can_not_run(tmp_path: Path) -> None:
+    late = AttemptConfig("late", ConstantSparsity(0.5, begin_step=100))
+    with pytest.raises(InputError, match="late: "):
+        run(tmp_path / "run", [late])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_metric_of_several_values_has_a_column_for_each(tmp_path: Path) -> None:
+    labels = np.eye(3, dtype="float32")[np.arange(48) % 3]
+    model = build(units=3)
+    three = Study(
+        model,
+        (X[:32], labels[:32]),
+        test=(X[32:], labels[32:]),
+        loss="mse",
+        metrics=[keras.metrics.F1Score()],
+        epochs=2,
+    )
+    history = run(tmp_path, [HALF], of=three)["half"].history
+    columns = ["seed", "epoch", "f1_score_0", "f1_score_1", "f1_score_2", "loss"]
+    assert sorted(history) == sorted(columns)
+
+
+def test_a_mistyped_engine_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="engine must be one of"):
+        run(tmp_path / "run", [HALF], engine="vectorised")
+    assert not (tmp_path / "run").exists()
+    assert run(tmp_path / "run", [HALF], engine="auto")["half"].status == "ok"
+
+
+def test_other_data_after_a_run_that_did_nothing(tmp_path: Path) -> None:
+    def stop(info: Any) -> None:
+        raise KeyboardInterrupt
+
+    failing = study(error=lambda model: stop(model))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, [HALF], of=failing)
+    run(tmp_path, [HALF], of=study(train=(X[:32] + 1, Y[:32])))
+    with np.load(tmp_path / "samples.npz") as samples:
+        inputs = [samples[name] for name in samples.files if samples[name].shape == (32, 5)]
+    np.testing.assert_array_equal(inputs[0], X[:32] + 1)
+
+
+def test_batches_of_several_shapes(tmp_path: Path) -> None:
+    inputs = keras.Input((None, 2), name="in")
+    pooled = layers.GlobalAveragePooling1D(name="mean")(layers.Dense(8, name="a")(inputs))
+    model = keras.Model(inputs, layers.Dense(1, name="b")(pooled), name="lengths")
+
+    def batches() -> Any:
+        for length in (3, 5, 3):
+            x = RANDOM.random((8, length, 2), dtype="float32")
+            yield np.full_like(x, 0.5), np.ones((8, 1), "float32")
+
+    mine = Study(model, batches, test=(X[:8, None, :2], Y[:8]), loss="mse", epochs=2)
+    assert run(tmp_path, [HALF], of=mine)["half"].status == "ok"
+
+
+def test_a_logger_whose_file_is_damaged_does_not_stop_the_run(tmp_path: Path) -> None:
+    from trimgrid.loggers import open_logger
+
+    half = run(tmp_path, [HALF])["half"]
+    (half.folder / "history.csv").write_text("")
     said: list[str] = []
-    without_files(engine="sequential", say=said.append)
-    assert said == [f"Engine: sequential on {keras.config.backend()}: as asked for."]
-
-
-def test_the_vectorized_engine_needs_jax() -> None:
-    if keras.config.backend() == "jax":
-        assert len(without_files(engine="vectorized")) == 3
-    else:
-        with pytest.raises(InputError, match="runs on JAX only"):
-            without_files(engine="vectorized")
+    results = run(
+        tmp_path, [HALF, MOST], loggers=[open_logger("tensorboard", tmp_path)], say=said.append
+    )
+    assert results["most"].status == "ok"
+    assert any("Not logged" in line and "history.csv" in line for line in said)

@@ -5,28 +5,31 @@ from __future__ import annotations
 import sys
 import tempfile
 import threading
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trimgrid.atomic import replacing
 from trimgrid.errors import InputError
-from trimgrid.examples.progress import Progress
-from trimgrid.grid import AttemptConfig, article_grid
+from trimgrid.export.tflite import TFLiteConverter
+from trimgrid.grids.grid import AttemptConfig, article_grid
+from trimgrid.report.run_table import going_on_text
 from trimgrid.report.table import recap_text
 from trimgrid.results import AttemptInfo, write_results_json
+from trimgrid.runs.results import find_results
 from trimgrid.startup import start_keras
-from trimgrid.tflite import TFLiteConverter
 
 if TYPE_CHECKING:
     from trimgrid.examples.experiments import Experiment
+    from trimgrid.runs.study import Study
 
 
 def run_example(
     name: str,
+    folder: Path,
     epochs: int | None = None,
     seed: int = 1,
-    out: Path | None = None,
     data: str | None = None,
     data_dir: Path | None = None,
     *,
@@ -36,57 +39,58 @@ def run_example(
 ) -> list[AttemptInfo]:
     """Run the article's example `name` with its grid of 11 attempts.
 
-    `engine`, `repeats` and `memory` (bytes) are those of `trimgrid.study.run_grid`, the others
-    those of `trimgrid.examples.experiments.experiment`.
+    `folder` is the run directory: a run there goes on where it stopped. `engine`, `repeats` and
+    `memory` (bytes) are those of `trimgrid.Study.run`, the others those of
+    `trimgrid.examples.experiments.experiment`.
 
     Prints the model's summary, the block of each attempt and the recap to standard output, and
     shows progress on standard error. Writes `recap.txt`, `results.json`, `tradeoff.png` and, where
-    predictions are curves, `curves.png` into `out` (default: runs/NAME).
+    predictions are curves, `curves.png` into `folder`.
 
     Raises `InputError` before any training, and `RunError` if the original can't be trained.
     What was finished before a failure is saved all the same.
     """
-    folder = Path("runs", name) if out is None else out
     check_writable(folder)
     print(f"Example {name}: starting.", file=sys.stderr)  # the imports take seconds
-    with TFLiteConverter() as converter:
-        converter.start()  # its imports overlap those of this process
+    begun = find_results(folder)
+    if begun is not None:
+        print(going_on_text(begun, folder), file=sys.stderr)
+    with ExitStack() as stack:
+        converter = None
+        if begun is None or begun.unfinished:
+            converter = stack.enter_context(TFLiteConverter())  # starts while Keras is imported
         start_keras()
         from trimgrid.examples.experiments import experiment
-        from trimgrid.study import run_grid
 
         task = experiment(name, epochs, seed, data, data_dir)
         grid = article_grid()
-        progress = Progress(1 + len(grid) * repeats, task.training.epochs)
-        _announce(name, grid, task, repeats)
-        results = run_grid(
-            task.model,
-            grid,
-            task.split.train,
-            task.training,
-            task.evaluate,
-            converter,
-            validation=task.split.validation,
-            on_epoch=progress.on_epoch,
-            engine=engine,
-            repeats=repeats,
-            memory=memory,
-            say=progress.say,
-        )
-        folder.mkdir(parents=True, exist_ok=True)
-        task.model.summary()
-        print()
+        _announce(name, grid, task.study, repeats)
         infos: list[AttemptInfo] = []
+
+        def show(info: AttemptInfo) -> None:  # printed and saved as soon as it is there
+            if not infos:
+                task.study.model.summary()
+                print()
+                # From now on this process mostly waits for conversions.
+                threading.Thread(target=_import_for_pictures, daemon=True).start()
+            infos.append(info)
+            write_results_json(infos, folder / "results.json")
+            info.print()
+            print(flush=True)
+
         try:
-            with progress:
-                for info in results:  # printed and saved as soon as it is there
-                    if not infos:  # from now on this process mostly waits for conversions
-                        threading.Thread(target=_import_for_pictures, daemon=True).start()
-                    infos.append(info)
-                    write_results_json(infos, folder / "results.json")
-                    progress.print_block(info)
+            task.study.run(
+                grid,
+                folder,
+                engine=engine,
+                repeats=repeats,
+                memory=memory,
+                on_result=show,
+                converter=converter,
+            )
         except KeyboardInterrupt:
-            print(f"Interrupted: {len(infos)} of {len(grid) + 1} done.", file=sys.stderr)
+            done = f"{len(infos)} of {len(grid) + 1} are finished"
+            print(f"{done}. To go on from {folder}, run it again.", file=sys.stderr)
             raise
         finally:
             if infos:
@@ -120,14 +124,13 @@ where /dev/null is no folder. Name another one with --out.
         )
 
 
-def _announce(name: str, grid: list[AttemptConfig], task: Experiment, repeats: int) -> None:
+def _announce(name: str, grid: list[AttemptConfig], study: Study, repeats: int) -> None:
     import keras
 
-    steps = task.training.steps(len(task.split.train[0]))
     often = "" if repeats == 1 else f", {repeats} times"
     print(
         f"Example {name}: Keras {keras.__version__} on {keras.config.backend()}, the original and "
-        f"{len(grid)} attempts{often}, {steps} steps each.",
+        f"{len(grid)} attempts{often}, {study.steps} steps each.",
         file=sys.stderr,
     )
 

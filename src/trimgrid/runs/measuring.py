@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +15,9 @@ import numpy as np
 
 from trimgrid.engines.trained import Trained
 from trimgrid.errors import InputError, first_line
-from trimgrid.export import ModelWriter
+from trimgrid.export.files import ModelWriter
+from trimgrid.export.tflite import Conversion, ConversionError, TFLiteConverter
 from trimgrid.results import AttemptInfo, summarize
-from trimgrid.tflite import Conversion, ConversionError, TFLiteConverter
 
 # Rows of the data on which every converted file is run.
 _SAMPLES = 16
@@ -28,9 +28,10 @@ Evaluate: TypeAlias = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A trained model's weights, and its predictions and error unless its training failed."""
+    """A trained model's weights and history; its predictions and error unless training failed."""
 
     weights: list[Any]
+    history: Mapping[str, Sequence[float]]
     predictions: Any
     error: float
     failure: str | None
@@ -40,25 +41,34 @@ Repeats: TypeAlias = dict[int, Evaluated]
 """The evaluated repeats of an attempt, by the places of their trainings."""
 
 
+@dataclass(frozen=True)
 class Measured:
-    """A result that is complete but for its `.tflite`."""
+    """A result that is complete but for its `.tflite`.
 
-    def __init__(self, info: AttemptInfo, conversion: Future[Conversion] | None) -> None:
-        self._info = info
-        self._conversion = conversion
+    `files`: the folder of the attempt's files, None where the training failed. `histories`: one
+    for each repeat, in the order of the seeds.
+    """
+
+    info: AttemptInfo
+    files: Path | None
+    histories: tuple[Mapping[str, Sequence[float]], ...]
+    conversion: Future[Conversion] | None
 
     def done(self) -> bool:
         """Tell whether `result` need not wait."""
-        return self._conversion is None or self._conversion.done()
+        return self.conversion is None or self.conversion.done()
 
     def result(self) -> AttemptInfo:
-        """Wait for the conversion and put its sizes, or its failure, into the result."""
-        info = self._info
-        if self._conversion is None:
+        """Wait for the conversion and put its sizes, or its failure, into the result.
+
+        Raises `OSError` where the disk failed: that says nothing of the model.
+        """
+        info = self.info
+        if self.conversion is None:
             return info
         try:
-            size = self._conversion.result().size
-        except (ConversionError, OSError) as error:
+            size = self.conversion.result().size
+        except ConversionError as error:
             status = f"no .tflite: {first_line(error)}"
             return replace(info, status=status if info.status == "ok" else info.status)
         return replace(info, unzippedlt_size=size.plain, zippedlt_size=size.zipped)
@@ -68,7 +78,7 @@ class Measurer:
     """Evaluates and measures models of one structure.
 
     `model`: one of them. `rows`: inputs, the first of which each `.tflite` is run on. `folder`
-    takes the files until they are converted.
+    takes the files: `model.h5`, `model.keras` and `model.tflite` in a folder for each attempt.
     """
 
     def __init__(
@@ -92,7 +102,7 @@ class Measurer:
         """
         weights = trained.model.get_weights()
         if trained.failure is not None:
-            return Evaluated(weights, None, math.nan, trained.failure)
+            return Evaluated(weights, trained.history, None, math.nan, trained.failure)
         found = self._evaluate(trained.model)
         predictions, error = (
             found if isinstance(found, tuple) and len(found) == 2 else (None, found)
@@ -104,8 +114,9 @@ class Measurer:
                 "evaluate must give the error of a model, a number, or predictions and error. "
                 f"Received: {type(found).__name__}. Return predictions, error."
             ) from problem
-        predictions = None if predictions is None else np.asarray(predictions)
-        return Evaluated(weights, predictions, error, None)
+        if predictions is not None:
+            predictions = keras.tree.map_structure(np.asarray, predictions)
+        return Evaluated(weights, trained.history, predictions, error, None)
 
     def measure(self, name: str, repeats: Sequence[Evaluated]) -> Measured:
         """Count, save and weigh the repeat that stands for an attempt, and queue its conversion."""
@@ -115,11 +126,13 @@ class Measurer:
         chosen = (good or repeats)[place]
         total = sum(array.size for array in chosen.weights)
         nonzero = sum(int(np.count_nonzero(array)) for array in chosen.weights)
+        histories = tuple(each.history for each in repeats)
         info = AttemptInfo(
             name, total, nonzero, total - nonzero, None, None, None, None, None, median
         )
         if not good:
-            return Measured(replace(info, status=f"training failed: {failures[0]}"), None)
+            info = replace(info, status=f"training failed: {failures[0]}")
+            return Measured(info, None, histories, None)
         # A folder each: a name may hold what a file name can't.
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         sizes = self._writer.measure(chosen.weights, folder)
@@ -137,9 +150,9 @@ class Measurer:
             info = replace(info, status=status)
         elif not math.isfinite(info.error):
             info = replace(info, status=f"evaluation failed: the error is {chosen.error}")
-        if self._converter is None:
-            return Measured(info, None)
-        return Measured(
-            info,
-            self._converter.submit(folder / "model.keras", folder / "model.tflite", self._samples),
-        )
+        conversion = None
+        if self._converter is not None:
+            conversion = self._converter.submit(
+                folder / "model.keras", folder / "model.tflite", self._samples
+            )
+        return Measured(info, folder, histories, conversion)

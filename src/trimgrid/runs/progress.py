@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import (
@@ -17,24 +18,29 @@ from rich.progress import (
     Progress as Bar,
 )
 
-from trimgrid.results import AttemptInfo
+from trimgrid.runs.checking import ORIGINAL
 
 
 class Progress:
     """A bar on standard error, if that is a terminal, out of the way of what is printed.
 
-    `trainings` counts the original and all attempts with their repeats, `epochs` those of each.
+    `trainings` counts those of the attempts with their repeats, `epochs` those of each; the
+    original, if it is trained, has `original_epochs`. `shown`: whether there is a bar, None for
+    whether there is a terminal.
 
-    >>> with Progress(trainings=3, epochs=2) as progress:
-    ...     progress.on_epoch(["original"], 1, [0.5])
-    ...     progress.on_epoch(["original"], 2, [0.4])
+    >>> with Progress(trainings=2, epochs=2, original_epochs=2) as progress:
+    ...     progress.on_epoch(["original (unpruned)"], 1, [0.5])
+    ...     progress.on_epoch(["original (unpruned)"], 2, [0.4])
     ...     progress.on_epoch(["half", "most"], 1, [0.3, 0.7])
     >>> progress.done
     4
     """
 
-    def __init__(self, trainings: int, epochs: int) -> None:
+    def __init__(
+        self, trainings: int, epochs: int, original_epochs: int, shown: bool | None = None
+    ) -> None:
         self._epochs = epochs
+        self._original_epochs = original_epochs
         console = Console(stderr=True)
         self._bar = Bar(
             TextColumn("{task.description}"),
@@ -45,11 +51,12 @@ class Progress:
             TextColumn("left"),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not (console.is_terminal if shown is None else shown),
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task = self._bar.add_task("original (unpruned)", total=trainings * epochs, loss="-")
+        total = trainings * epochs + original_epochs
+        self._task = self._bar.add_task("starting", total=total, loss="-")
         self.done = 0  # epochs of all trainings
         self._earlier = 0  # those of the groups before the present one
         self._names: tuple[str, ...] = ()
@@ -64,10 +71,13 @@ class Progress:
 
     def on_epoch(self, names: Sequence[str], epoch: int, losses: Sequence[float]) -> None:
         """Move on by an epoch of the attempts that train together."""
-        if epoch <= self._epoch:  # another group, unless the same begins anew with fewer members
+        if tuple(names) != self._names or epoch <= self._epoch:
+            # Another group, unless the same begins anew with fewer members.
             smaller = len(names) < len(self._names)
             if not (smaller and self._names[: len(names)] == tuple(names)):
-                self._earlier += len(self._names) * self._epochs
+                first = self._names == (ORIGINAL,)
+                each = self._original_epochs if first else self._epochs
+                self._earlier += len(self._names) * each
         self._names, self._epoch = tuple(names), epoch
         several = len(set(names)) > 1
         finite = [float(loss) for loss in losses if math.isfinite(loss)]
@@ -83,8 +93,9 @@ class Progress:
         """Print a line on standard error, above the bar."""
         self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def print_block(self, info: AttemptInfo) -> None:
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Take the bar away while something is printed."""
         self._bar.stop()
-        info.print()
-        print(flush=True)
+        yield
         self._bar.start()

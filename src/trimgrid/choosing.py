@@ -1,0 +1,161 @@
+"""Which of the attempts to ship: the smallest that is good enough, and those worth a look."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Real
+from typing import TypeVar
+
+from trimgrid.errors import InputError, RunError
+from trimgrid.results import SIZES, AttemptInfo, pareto_front
+
+MAX_INCREASE = 0.05
+"""How much greater than the original's the error may be where no limit is given: 5 %."""
+
+_Info = TypeVar("_Info", bound=AttemptInfo)
+
+
+def front(attempts: Sequence[_Info], size: str) -> list[_Info]:
+    """Return the attempts that no other beats in both size and error, the smallest first.
+
+    Attempts whose size is not known, or whose error is not known or infinite, are left out.
+
+    Raises `InputError` for an unknown size: see `SIZES`.
+
+    >>> half = AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02)
+    >>> worse = AttemptInfo("worse", 100, 50, 50, 4000, 1200, None, None, None, 0.03)
+    >>> [each.name for each in front([half, worse], "zipped_h5_size")]
+    ['half']
+    """
+    check_size(size)
+    points = [
+        (_or_nan(getattr(each, size)), each.error if has_error(each) else math.nan)
+        for each in attempts
+    ]
+    return [attempts[place] for place in pareto_front(points)]
+
+
+def smallest(
+    attempts: Sequence[_Info],
+    original: AttemptInfo | None,
+    *,
+    max_error: float | None,
+    max_increase: float | None,
+    size: str,
+) -> _Info:
+    """Return the smallest of the attempts whose error is small enough.
+
+    An attempt with a finite error has a model, even if its conversion or one of its repeats failed.
+
+    The error may be at most `max_error`, and at most the original's `e` plus `max_increase * |e|`;
+    of both limits the stricter counts, without any it is `MAX_INCREASE`. Of attempts of the same
+    size the one with the lower error is taken, then the earlier one.
+
+    Raises `InputError` for limits that are no finite numbers, a negative `max_increase` and an
+    unknown size, and `RunError` with the reason if no attempt will do.
+
+    >>> half = AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02)
+    >>> most = AttemptInfo("most", 100, 10, 90, 4000, 400, None, None, None, 0.2)
+    >>> limits = {"max_error": 0.1, "max_increase": None}
+    >>> smallest([half, most], None, **limits, size="zipped_h5_size").name
+    'half'
+    """
+    check_size(size)
+    limit = _limit(original, max_error, max_increase)
+    if not attempts:
+        raise RunError("No attempt will do: none is finished. Resume the run.")
+    known = [each for each in attempts if has_error(each)]
+    if not known:
+        raise RunError(
+            f"No attempt will do: of {len(attempts)} that are finished none has a finite error. "
+            f"{attempts[0].name}: {attempts[0].status}"
+        )
+    good = [each for each in known if each.error <= limit]
+    if not good:
+        least = min(known, key=lambda each: each.error)
+        failed = len(attempts) - len(known)
+        raise RunError(
+            f"No attempt has an error of at most {limit:.6g}. "
+            f"The least is {least.error:.6g}, of {least.name!r}"
+            + (f"; {failed} failed." if failed else ".")
+        )
+    measured = [each for each in good if getattr(each, size) is not None]
+    if not measured:
+        raise RunError(
+            f"{len(good)} attempts have an error of at most {limit:.6g}, but of none {size!r} was "
+            "measured. Choose by another size."
+        )
+    return min(measured, key=lambda each: (getattr(each, size), each.error))
+
+
+def has_error(attempt: AttemptInfo) -> bool:
+    """Tell whether an attempt has a finite error, and so a model that was evaluated.
+
+    >>> has_error(AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02))
+    True
+    """
+    return math.isfinite(attempt.error)
+
+
+def default_size(attempts: Sequence[AttemptInfo]) -> str:
+    """Return the size to choose by where none is named.
+
+    It is "zipped_tflite_size", or "zipped_keras_size" if none of the attempts has a .tflite.
+
+    >>> default_size([AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02)])
+    'zipped_keras_size'
+    """
+    converted = any(each.zipped_tflite_size is not None for each in attempts)
+    return "zipped_tflite_size" if converted else "zipped_keras_size"
+
+
+def check_size(size: str) -> None:
+    """Check the name of a size. Raises `InputError` for one that is not in `SIZES`.
+
+    >>> check_size("zipped_tflite_size")
+    """
+    if size not in SIZES:
+        raise InputError(
+            f"size must be one of the sizes that are measured. Received: size={size!r}. "
+            f"Give one of: {', '.join(SIZES)}."
+        )
+
+
+def _limit(
+    original: AttemptInfo | None, max_error: float | None, max_increase: float | None
+) -> float:
+    if max_error is None and max_increase is None:
+        max_increase = MAX_INCREASE
+    limits = []
+    if max_error is not None:
+        limits.append(_number("max_error", max_error))
+    if max_increase is not None:
+        increase = _number("max_increase", max_increase)
+        if increase < 0:
+            raise InputError(
+                "max_increase must be a fraction of the original's error, 0 or more. "
+                f"Received: max_increase={max_increase!r}. Give 0.05 for 5 %, or max_error."
+            )
+        if original is None or not math.isfinite(original.error):
+            raise RunError(
+                "The original's error is not known, so no other can be compared with it. "
+                "Give max_error."
+            )
+        limits.append(original.error + increase * abs(original.error))
+    return min(limits)
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # a whole number that no float holds
+        pass
+    raise InputError(
+        f"{name} must be a finite number. Received: {name}={value!r:.60}. Give for example 0.05."
+    )
+
+
+def _or_nan(number: int | None) -> float:
+    return math.nan if number is None else number

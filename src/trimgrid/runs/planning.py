@@ -1,0 +1,48 @@
+"""The attempts of a run as the run directory knows them: by ids of all that determines them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trimgrid.digests import digest
+from trimgrid.grids.grid import AttemptConfig
+from trimgrid.grids.identity import attempt_config
+from trimgrid.run_directory.store import Planned
+from trimgrid.runs.checking import ORIGINAL, tasks_of
+from trimgrid.training import Training
+
+
+def plan_attempts(
+    grid: Sequence[AttemptConfig], steps: int, settings: Mapping[str, Any]
+) -> dict[str, Planned]:
+    """Return the original and the attempts by their names, in their order.
+
+    `steps`: the batches on which each attempt trains. `settings`: what all attempts share.
+
+    >>> from trimgrid.grids.grid import article_grid
+    >>> planned = plan_attempts(article_grid()[:2], 100, {"epochs": 3})
+    >>> list(planned), len({each.id for each in planned.values()})
+    (['original (unpruned)', 'poly decay 10/50', 'poly decay 20/50'], 3)
+    """
+    configs: dict[str, dict[str, Any]] = {ORIGINAL: {"original": True}}
+    configs |= {attempt.name: attempt_config(attempt, steps) for attempt in grid}
+    return {
+        name: Planned(digest([settings, config]), name, config) for name, config in configs.items()
+    }
+
+
+def seeds_of(
+    grid: Sequence[AttemptConfig], training: Training, repeats: int
+) -> dict[str, list[int]]:
+    """Return the seeds of the trainings of the original and of each attempt, by their names.
+
+    >>> from trimgrid.grids.grid import article_grid
+    >>> seeds_of(article_grid()[:1], Training("mse", seed=3), repeats=2)
+    {'original (unpruned)': [3], 'poly decay 10/50': [3, 4]}
+    """
+    seeds = {ORIGINAL: [training.seed]}
+    for attempt in grid:
+        tasks = tasks_of(attempt, training, repeats)
+        seeds[attempt.name] = [task.training.seed for task in tasks]
+    return seeds

@@ -1,0 +1,117 @@
+"""What determines the results of a study, as data that tells it from every other."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from platform import platform as machine
+from platform import python_version
+from typing import Any
+
+import keras
+
+from trimgrid import __version__
+from trimgrid.cores import usable_cores
+from trimgrid.digests import digest
+from trimgrid.export.files import write_keras
+from trimgrid.function_facts import function_facts
+from trimgrid.json_values import JSON, json_value
+from trimgrid.measures.error_measures import error_measure
+from trimgrid.run_directory.attempt_files import sha256_of
+from trimgrid.scratch import scratch_folder
+from trimgrid.training import Training
+
+
+def training_settings(training: Training) -> dict[str, JSON]:
+    """Return the settings of a training, ready for JSON.
+
+    Raises `InputError` for an object that has no config.
+
+    >>> training_settings(Training("mse", epochs=3))["epochs"]
+    3
+    """
+    return {
+        "loss": error_measure(None, training.loss, training.loss_weights).config(),
+        "optimizer": _named(training.optimizer),
+        "metrics": _named(training.metrics),
+        "epochs": training.epochs,
+        "batch_size": training.batch_size,
+        "seed": training.seed,
+        "class_weight": json_value(training.class_weight),
+    }
+
+
+def _named(value: Any) -> JSON:
+    """Names in small letters, functions by their source, objects by their config."""
+    if isinstance(value, str):
+        return value.lower()
+    if isinstance(value, Mapping) and "class_name" not in value:
+        return {str(key): _named(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_named(each) for each in value]
+    if callable(value) and not hasattr(value, "get_config"):
+        return function_facts(value)
+    return json_value(value)
+
+
+def model_digest(model: Any) -> str:
+    """Return what tells a model from others: its `.keras` file, and what of it is frozen.
+
+    >>> model = keras.Sequential([keras.Input((2,), name="in"), keras.layers.Dense(1, name="out")])
+    >>> model_digest(model) == model_digest(model)
+    True
+    """
+    with scratch_folder() as folder:
+        path = folder / "model.keras"
+        write_keras(model, path)
+        content = sha256_of(path)
+    return digest([content, [bool(variable.trainable) for variable in model.variables]])
+
+
+def platform() -> str:
+    """Return what computes, "cpu" or "gpu": their sums are rounded in different ways.
+
+    >>> platform() in ("cpu", "gpu")
+    True
+    """
+    return str(keras.distribution.list_devices()[0]).split(":")[0].lower()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes: another one may round otherwise.
+
+    >>> sorted(versions())[-1]
+    'trimgrid'
+    """
+    backend = keras.config.backend()
+    computes = backend if backend != "tensorflow" else _tensorflow_package()
+    return {
+        "trimgrid": __version__,
+        "keras": keras.__version__,
+        backend: version(computes),
+    }
+
+
+def _tensorflow_package() -> str:
+    from importlib.metadata import packages_distributions
+
+    return packages_distributions().get("tensorflow", ["tensorflow"])[0]
+
+
+def about() -> dict[str, Any]:
+    """Return what people may want to know of a run: when, where, how it was started.
+
+    >>> sorted(about())
+    ['command', 'cores', 'created', 'machine', 'numpy', 'python']
+    """
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(sys.argv),
+        "machine": machine(),
+        "cores": usable_cores(),
+        "python": python_version(),
+        "numpy": version("numpy"),
+    }

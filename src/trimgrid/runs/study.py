@@ -1,0 +1,278 @@
+"""A study: a model, its data and how good it is; its runs are kept in run directories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from trimgrid.compiled_settings import compiled_settings, load_compiled
+from trimgrid.data.splits import open_splits
+from trimgrid.engines.choice import choose_engine
+from trimgrid.errors import InputError
+from trimgrid.export.tflite import TFLiteConverter
+from trimgrid.grids.grid import AttemptConfig
+from trimgrid.measures.error_measures import error_measure
+from trimgrid.prunable import check_prunable
+from trimgrid.results import AttemptInfo
+from trimgrid.run_directory.store import MANIFEST, RunDirectory, read_manifest
+from trimgrid.runs.checking import ORIGINAL, Say, check_attempts
+from trimgrid.runs.keeping import Logger, RunKeeper
+from trimgrid.runs.planning import plan_attempts, seeds_of
+from trimgrid.runs.progress import Progress
+from trimgrid.runs.results import Results, load_results
+from trimgrid.runs.running import run_grid
+from trimgrid.runs.settings import about, model_digest, platform, training_settings, versions
+from trimgrid.runs.study_data import StudyData
+from trimgrid.schedules import check_integer
+from trimgrid.startup import ENGINES
+from trimgrid.training import Training
+
+Model = Any
+"""A Keras model, or the path of one."""
+
+
+class Study:
+    """A model, its data, how it is trained and how good it is: what all attempts of a grid share.
+
+    `model`: a Keras model, or the path of a `.keras` or `.h5` file; it stays as it is. It is taken
+    as trained, unless `pretrain_epochs` says for how many epochs the original is to be trained.
+
+    `train`, `validation`, `test`: arrays (x, y) or (x, y, sample weights), where x and y may be
+    dicts or lists for several inputs and outputs; a `tf.data.Dataset`, a `PyDataset`, an iterable
+    of batches or a function that gives one; the path of an `.npz` file; "tfds:NAME" for a dataset
+    of TensorFlow Datasets: see `trimgrid.data.splits.open_splits`. Training data trains, validation
+    data is watched in the histories, and on the test data (by default the validation data) the
+    error is measured.
+
+    `epochs`: of each attempt. `loss`, `optimizer`, `metrics`, `loss_weights`: what Keras'
+    `compile` takes; what is not given is taken from the compiled model, and the optimizer is Adam
+    where there is none. `batch_size` counts examples; `seed` determines the order of the data and
+    the random layers; `class_weight` maps class numbers to weights in the loss.
+
+    `error`: how bad a model is, smaller is better: a metric or loss of Keras or its name, a
+    function of the model, or of targets and predictions; by default the loss on the test data.
+    Metrics of which more is better count as 1 - metric. See `trimgrid.measures.error_measures`.
+
+    Raises `InputError` for whatever does not fit together, before any training.
+
+    >>> import numpy as np
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> x, y = np.ones((6, 4), "float32"), np.zeros((6, 2), "float32")
+    >>> Study(model, (x, y), test=(x, y), loss="mse", epochs=3).error_name
+    'loss: mse'
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        train: Any,
+        validation: Any = None,
+        test: Any = None,
+        *,
+        epochs: int,
+        loss: Any = None,
+        optimizer: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        batch_size: int = 32,
+        error: Any = None,
+        seed: int = 0,
+        pretrain_epochs: int = 0,
+    ) -> None:
+        if isinstance(model, str | Path):
+            self.model, known = load_compiled(model)
+        else:
+            self.model, known = _built(model), compiled_settings(model)
+        loss = known.loss if loss is None else loss
+        if loss is None:
+            why = known.no_loss or "a model that is not compiled"
+            raise InputError(
+                "A study needs the loss that the model is trained with. "
+                f'Received: loss=None and {why}. Give for example loss="mse".'
+            )
+        optimizer = known.optimizer if optimizer is None else optimizer
+        self.training = Training(
+            loss=loss,
+            optimizer="adam" if optimizer is None else optimizer,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            metrics=(known.metrics if metrics is None else metrics) or (),
+            class_weight=class_weight,
+            loss_weights=known.loss_weights if loss_weights is None else loss_weights,
+        )
+        self.pretrain_epochs = check_integer("pretrain_epochs", pretrain_epochs, minimum=0)
+        self.measure = error_measure(error, loss, self.training.loss_weights)
+        check_prunable(self.model.trainable_variables)
+        splits = open_splits(train, validation, test)
+        self.data = StudyData.open(splits, self.model, self.training, self.measure)
+        self._notes = (
+            *(f"Of what the model was compiled with, {each}." for each in known.left_out),
+            *splits.notes,
+        )
+
+    @property
+    def error_name(self) -> str:
+        """What the error is, such as "loss: mse" or "1 - accuracy"."""
+        return self.measure.name
+
+    def run(
+        self,
+        grid: Sequence[AttemptConfig],
+        run_dir: str | Path | None = None,
+        *,
+        engine: str = "auto",
+        repeats: int = 1,
+        memory: int | None = None,
+        tflite: bool = True,
+        checkpoint_seconds: float = 60.0,
+        progress: bool | None = None,
+        on_result: Callable[[AttemptInfo], None] | None = None,
+        say: Say | None = None,
+        loggers: Sequence[Logger] = (),
+        converter: TFLiteConverter | None = None,
+    ) -> Results:
+        """Train and measure the original and every attempt of a grid; return what the run directory
+        then holds.
+
+        `run_dir`: by default runs/NAME OF THE MODEL. A run on a directory that there is already
+        goes on where that one stopped: what is finished is not trained again, trainings under way
+        go on from their last checkpoint, to the same bits as if they had never stopped, and new
+        attempts are added. Only one process at a time works on a directory. The same bits need data
+        that is the same each time: arrays, or a stream whose epochs do not depend on those before.
+
+        `engine`, `repeats`, `memory` (bytes): see `trimgrid.run_grid`. `tflite=False` leaves the
+        conversions away. `checkpoint_seconds`: of training between two checkpoints; at Ctrl-C and
+        SIGTERM there is one, too. `progress`: a bar on standard error, by default on a terminal.
+        `on_result` is called with each result, the original first, then in the order of the grid.
+        `say` gets a line on each choice made. `loggers` get each result too. `converter`: one that
+        runs already.
+
+        Raises `InputError` before any training for a grid that can't be run, a directory that
+        another process uses, and one whose settings differ; `RunError` if the original can't be
+        trained; `OSError`, which names the file, for a full disk.
+        """
+        folder = Path(run_dir) if run_dir is not None else Path("runs", self.model.name)
+        check_attempts(grid, self.training, self.steps)
+        repeats = check_integer("repeats", repeats, minimum=1)
+        if memory is not None:
+            memory = check_integer("memory", memory, minimum=1)
+        if not checkpoint_seconds > 0:
+            raise InputError(
+                "The time between two checkpoints must be above 0 seconds. "
+                f"Received: checkpoint_seconds={checkpoint_seconds!r}. Give for example 60."
+            )
+        engine, settled = self._engine(folder, engine)
+        settings = self._settings(settled, repeats, tflite)
+        planned = plan_attempts(grid, self.steps, settings)
+        with ExitStack() as stack:
+            store = stack.enter_context(RunDirectory(folder, settings, about()))
+            store.plan(list(planned.values()))
+            if not store.samples.exists():
+                self.data.write_samples(store.samples)
+            missing = [each for each in planned.values() if not store.is_finished(each.id)]
+            if not tflite:
+                converter = None
+            elif converter is None and missing:
+                converter = stack.enter_context(TFLiteConverter())
+            attempts = sum(each.name != ORIGINAL for each in missing)
+            bar = Progress(
+                attempts * repeats,
+                self.training.epochs,
+                self.pretrain_epochs if len(missing) > attempts else 0,
+                shown=progress,
+            )
+            for logger in loggers:
+                stack.callback(logger.close)
+            say = say or bar.say
+            for note in self._notes:
+                say(note)
+            results = run_grid(
+                self.model,
+                grid,
+                self.data.train,
+                self.training,
+                self.evaluate,
+                converter,
+                validation=self.data.validation,
+                on_epoch=bar.on_epoch,
+                pretrain_epochs=self.pretrain_epochs,
+                engine=engine,
+                repeats=repeats,
+                memory=memory,
+                say=say,
+                keeper=RunKeeper(
+                    store,
+                    planned,
+                    seeds_of(grid, self.training, repeats),
+                    checkpoint_seconds,
+                    say,
+                    loggers,
+                ),
+            )
+            with bar:
+                for info in results:
+                    if on_result is not None:
+                        with bar.stopped():
+                            on_result(info)
+        return load_results(folder)
+
+    def evaluate(self, model: Any) -> tuple[Any, float]:
+        """Return the predictions of a model on the test data, and their error."""
+        # A function of the model that brings its own data takes none of this.
+        return self.measure.evaluate(model, self.data.test or self.data.train)
+
+    @property
+    def steps(self) -> int:
+        """The number of batches on which each attempt trains."""
+        return len(self.data.train.sizes) * self.training.epochs
+
+    def _engine(self, folder: Path, wanted: str) -> tuple[str, str]:
+        """The engine to ask for, and the one that the run directory names.
+
+        A run that goes on without naming an engine goes on with the one that it began with.
+        """
+        chosen = choose_engine(self.model, wanted).engine
+        if wanted != "auto":
+            return wanted, wanted
+        if (folder / MANIFEST).exists():
+            begun = str(read_manifest(folder).settings.get("engine", chosen))
+            if begun != chosen and begun in ENGINES:
+                return begun, begun
+        return "auto", chosen
+
+    def _settings(self, engine: str, repeats: int, tflite: bool) -> dict[str, Any]:
+        """What all attempts share, and what must be the same when a run goes on."""
+        return {
+            "model": {"digest": model_digest(self.model)},
+            "data": self.data.digests(),
+            "training": training_settings(self.training),
+            "pretrain_epochs": self.pretrain_epochs,
+            "error": self.measure.config(),
+            "error_name": self.error_name,
+            "repeats": repeats,
+            "tflite": tflite,
+            "engine": engine,
+            "backend": keras.config.backend(),
+            "platform": platform(),
+            "versions": versions(),
+        }
+
+
+def _built(model: Any) -> Any:
+    if not isinstance(model, keras.Model):
+        raise InputError(
+            "A study prunes a Keras model, or the file of one. "
+            f"Received: {type(model).__name__}. Give a keras.Model or a path."
+        )
+    if not model.built:
+        raise InputError(
+            "A model must be built before it is studied. "
+            f"Received: {model.name!r} without weights. Call it once on a batch of data."
+        )
+    return model
