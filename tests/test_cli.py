@@ -20,10 +20,11 @@ from trimgrid.cli import main
 from trimgrid.masks import kept_count
 
 KEYS = [
-    "name", "total_weights", "nonzero_weights", "zero_weights", "h5_size", "zipped_h5_size",
+    "id", "name", "total_weights", "nonzero_weights", "zero_weights", "h5_size", "zipped_h5_size",
     "keras_size", "zipped_keras_size", "tflite_size", "zipped_tflite_size", "error", "errors",
     "status",
 ]  # fmt: skip
+BEGUN = {"manifest.json", "samples.npz"}  # of a run directory in which nothing is finished
 
 
 def command(*arguments: str, cwd: Path | None = None, **variables: str) -> Any:
@@ -69,8 +70,8 @@ def test_an_example_from_start_to_files(tmp_path: Path) -> None:
     done = command("example", "mlp", "--epochs", "2", "--seed", "7", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "runs" / "mlp"
-    files = {path.name for path in out.iterdir()}
-    assert files == {"recap.txt", "results.json", "curves.png", "tradeoff.png"}
+    files = {"recap.txt", "results.json", "curves.png", "tradeoff.png"}
+    assert {path.name for path in out.iterdir()} == {*files, *BEGUN, "attempts"}
     results = json.loads((out / "results.json").read_text())
     assert [list(row) for row in results] == [KEYS] * 12
     assert results[0]["name"] == "original (unpruned)"
@@ -96,6 +97,10 @@ def test_an_example_from_start_to_files(tmp_path: Path) -> None:
     assert again.returncode == 0
     for name in files:
         assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes(), name
+    more = command("example", "mlp", "--epochs", "2", "--seed", "7", cwd=tmp_path)
+    assert more.returncode == 0, more.stderr
+    assert more.stderr.splitlines()[1] == "Going on in runs/mlp: 12 of 12 are finished."
+    assert more.stdout == done.stdout
 
 
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
@@ -162,11 +167,15 @@ def test_the_example_with_digits(tmp_path: Path) -> None:
 
 
 def test_help_has_an_example_for_each_command(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("example", "inspect", "size"):
+    for name in ("run", "show", "best", "export", "rm", "example", "inspect", "size"):
         assert run_main(name, "--help") == 0
         printed = capsys.readouterr().out
         assert f"Example: trimgrid {name}" in printed
         assert max(map(len, printed.splitlines())) <= 80
+        assert "[[" not in printed
+        assert "--max-increase" not in printed or "as 5% or 0.05. Without any limit: 5%." in (
+            " ".join(printed.replace("│", " ").split())
+        )
 
 
 def test_inspect(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -226,7 +235,8 @@ def test_bad_input_exits_with_2_and_one_message(
     assert message in " ".join(captured.err.split())
     assert "Traceback" not in captured.err
     made = {path.name for path in set(tmp_path.rglob("*")) - set(before)}
-    assert not made, "nothing half-written"
+    # How much memory an attempt takes is known once the run has begun.
+    assert made == ({"runs", "mlp", *BEGUN} if "10kB" in arguments else set())
 
 
 def test_an_end_that_is_asked_for_saves_what_is_done(tmp_path: Path) -> None:
@@ -250,7 +260,8 @@ def test_an_end_that_is_asked_for_saves_what_is_done(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
-    assert "Interrupted: " in errors
+    assert " of 12 are finished. To go on from " in errors
+    assert errors.endswith("Interrupted.\n")
     assert "Traceback" not in errors
     assert json.loads((out / "results.json").read_text())[0]["status"] == "ok"
     assert "original (unpruned)" in (out / "recap.txt").read_text()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimgrid.grid import article_grid
+from trimgrid.grids.grid import article_grid
 from trimgrid.report.table import print_attempt_infos, recap_text
 from trimgrid.results import AttemptInfo
 

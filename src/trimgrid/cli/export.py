@@ -1,0 +1,87 @@
+"""`trimgrid export`: an attempt as the file to ship, run and compared."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trimgrid.cli.options import (
+    BackendOption,
+    MaxErrorOption,
+    MaxIncreaseOption,
+    RunArgument,
+    SizeOption,
+    names_in_run,
+)
+from trimgrid.cli.results import JsonOption, find_best
+from trimgrid.errors import InputError
+
+
+class Quantize(StrEnum):
+    """How the weights are stored."""
+
+    NONE = "none"
+    FLOAT16 = "float16"
+    DYNAMIC = "dynamic"
+    INT8 = "int8"
+    INT4 = "int4"
+
+
+def export(
+    run: RunArgument,
+    attempt: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ATTEMPT",
+            help="Its name. Default: the smallest that is good enough.",
+            autocompletion=names_in_run,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="A .tflite, .keras, .h5 or .onnx file."),
+    ] = None,
+    quantize: Annotated[
+        Quantize | None,
+        typer.Option(
+            metavar="HOW",
+            help="none, float16, dynamic, int8 or int4. Default: dynamic for .tflite, the file "
+            "that was measured; none for others.",
+        ),
+    ] = None,
+    max_error: MaxErrorOption = None,
+    max_increase: MaxIncreaseOption = None,
+    size: SizeOption = None,
+    as_json: JsonOption = False,
+    backend: BackendOption = None,
+) -> None:
+    """Export an attempt as a file, run the file, and tell how it compares with the Keras model."""
+    if out is None:
+        raise InputError("An export needs a file. Received: no --out. Give -o small.tflite")
+    from trimgrid.runs.results import load_results, recorded_backend
+    from trimgrid.startup import select_backend, start_keras
+
+    results = load_results(run)
+    if attempt is not None and (max_error is not None or max_increase is not None):
+        raise InputError(
+            "Either an attempt is named or the best is looked for. Received: "
+            f"{attempt!r} and a limit for the error. Leave one of them away."
+        )
+    chosen = (
+        find_best(results, max_error, max_increase, size) if attempt is None else results[attempt]
+    )
+    select_backend(backend, default=recorded_backend(run) or "jax")
+    print(f"Exporting {chosen.name} to {out}.", file=sys.stderr)
+    start_keras()
+    from trimgrid.report.export_text import export_text
+
+    exported = chosen.export(out, None if quantize is None else quantize.value)
+    if as_json:
+        print(json.dumps(exported.to_dict(), indent=2, allow_nan=False))
+    else:
+        print(export_text(exported, results.error_name), end="")

@@ -1,0 +1,97 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trimgrid.errors import InputError
+
+
+class Engine(StrEnum):
+    """How the attempts are trained."""
+
+    AUTO = "auto"
+    VECTORIZED = "vectorized"
+    SEQUENTIAL = "sequential"
+
+
+BackendOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Keras backend: jax or tensorflow. Default: KERAS_BACKEND, else the run's, else what "
+        "suits.",
+    ),
+]
+EngineOption = Annotated[
+    Engine,
+    typer.Option(
+        metavar="NAME",
+        help="vectorized: all attempts at once, on JAX. sequential: one after the other. "
+        "auto: what suits.",
+    ),
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE", help="For training, as 4GB or 500MB. Default: 60 % of what is free."
+    ),
+]
+RepeatsOption = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=1, help="Trainings of each attempt, each with a seed of its own."
+    ),
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="R", help="A run directory.")]
+SizeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="What counts as size: h5_size, keras_size or tflite_size, each also as zipped_... "
+        "Default: zipped_tflite_size; without any .tflite zipped_keras_size.",
+    ),
+]
+MaxErrorOption = Annotated[
+    float | None,
+    typer.Option("--max-error", metavar="ERROR", help="The largest error that is good enough."),
+]
+MaxIncreaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--max-increase",
+        metavar="SHARE",
+        help="Over the original's error, as 5% or 0.05. Without any limit: 5%.",
+    ),
+]
+
+
+def parse_share(text: str) -> float:
+    """Return a share given in percent or as a fraction.
+
+    Raises `InputError` for what is neither.
+
+    >>> parse_share("5%"), parse_share("0.05")
+    (0.05, 0.05)
+    """
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError as error:
+        raise InputError(
+            f"A share must be a number, or one in percent. Received: {text!r}. Give 5% or 0.05."
+        ) from error
+
+
+def names_in_run(context: typer.Context, incomplete: str) -> list[str]:
+    """The attempts of the run directory on the command line, for the shell's completion."""
+    from trimgrid.runs.results import load_results
+
+    try:
+        names = [info.name for info in load_results(context.params["run"])]
+    except (InputError, KeyError, TypeError):
+        return []
+    return [name for name in names if name.startswith(incomplete)]

@@ -1,0 +1,98 @@
+"""`trimgrid show`, `best` and `rm`: what is in a run directory. They import no framework."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trimgrid.cli.options import (
+    MaxErrorOption,
+    MaxIncreaseOption,
+    RunArgument,
+    SizeOption,
+    names_in_run,
+    parse_share,
+)
+from trimgrid.errors import InputError
+
+if TYPE_CHECKING:
+    from trimgrid.runs.results import Results, StoredAttempt
+
+AttemptArgument = Annotated[
+    str, typer.Argument(metavar="ATTEMPT", help="Its name.", autocompletion=names_in_run)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON on standard output.")]
+
+
+class Order(StrEnum):
+    """By what the attempts are sorted."""
+
+    SIZE = "size"
+    ERROR = "error"
+
+
+def show(
+    run: RunArgument,
+    sort: Annotated[
+        Order | None, typer.Option(help="By size or error. Default: as they were planned.")
+    ] = None,
+    size: SizeOption = None,
+    as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV on standard output.")] = False,
+) -> None:
+    """Show the results in a run directory, finished or not."""
+    from trimgrid.report.run_table import run_table
+    from trimgrid.runs.results import load_results
+
+    results = load_results(run)
+    if as_json and as_csv:
+        raise InputError("One format at a time. Received: --json and --csv. Leave one away.")
+    by_size = results.default_size if size is None else size
+    shown = (
+        results if sort is None else results.sorted_by(by_size if sort is Order.SIZE else "error")
+    )
+    if as_json:
+        print(json.dumps(shown.to_dicts(), indent=2, allow_nan=False))
+    elif as_csv:
+        print(shown.to_csv(), end="")
+    else:
+        print(run_table(shown, results.error_name), end="")
+
+
+def best(
+    run: RunArgument,
+    max_error: MaxErrorOption = None,
+    max_increase: MaxIncreaseOption = None,
+    size: SizeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell the smallest attempt that is good enough."""
+    from trimgrid.report.run_table import attempt_text
+    from trimgrid.runs.results import load_results
+
+    results = load_results(run)
+    found = find_best(results, max_error, max_increase, size)
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=2, allow_nan=False))
+    else:
+        print(attempt_text(found, results.find_original(), results.error_name), end="")
+
+
+def find_best(
+    results: Results, max_error: float | None, max_increase: str | None, size: str | None
+) -> StoredAttempt:
+    """The smallest attempt that is good enough, by the options of the command line."""
+    share = None if max_increase is None else parse_share(max_increase)
+    return results.best(max_error=max_error, max_increase=share, size=size)
+
+
+def rm(run: RunArgument, attempt: AttemptArgument) -> None:
+    """Remove an attempt and its files, so that it can be trained anew or with other settings."""
+    from trimgrid.run_directory.store import remove_attempt
+
+    remove_attempt(run, attempt)
+    print(f"Removed: {attempt}", file=sys.stderr)

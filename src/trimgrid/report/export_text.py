@@ -1,0 +1,30 @@
+"""What an export gave, beside the Keras model it was made from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trimgrid.export.exporting import Exported
+
+
+def export_text(exported: Exported, error_name: str) -> str:
+    """Return a few lines: bytes, the largest difference from the Keras model, both errors."""
+    size = exported.size
+    quantized = "" if exported.quantize == "none" else f", {exported.quantize}"
+    lines = [
+        f"{exported.path} ({exported.format}{quantized})",
+        f"  {'Size':<16}{size.plain:>12,} bytes, zipped {size.zipped:,}",
+        f"  {'Largest change':<16}{exported.max_difference:>12.3g} of outputs that span "
+        f"{exported.output_range:.3g}, on {exported.rows:,} test rows",
+    ]
+    if exported.error is not None:
+        lines.append(
+            f"  {'Error':<16}{exported.error:>12.6g}, of the Keras model "
+            f"{exported.keras_error:.6g} ({error_name})"
+        )
+    else:
+        lines.append(
+            f"  {'Error':<16}{'-':>12}  only the study itself knows how to compute it: {error_name}"
+        )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,166 @@
+"""The results of a run as a table, and one attempt as a few lines."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimgrid.results import AttemptInfo
+
+if TYPE_CHECKING:
+    from trimgrid.runs.results import Results
+
+_LINE_WIDTH = 80
+_NOTES = 20
+_HEAD = ("Attempt", "Zeros", "Zipped h5", "keras", "tflite", "Error", "Change")
+_LEAST_WIDTHS = (8, 10, 10, 10, 10, 9)  # of all columns but the name's
+_SIZES = ("zipped_h5_size", "zipped_keras_size", "zipped_tflite_size")
+_UNITS = {"Bytes": 1, "kB": 1000, "MB": 1_000_000}
+_LARGEST = 9_999_999  # number of a unit: what a column has room for
+
+
+def run_table(results: Results, error_name: str) -> str:
+    """Return a table of a run: share of zeros, size of the zipped files, error and its change.
+
+    A star marks attempts that no other beats in both size (see `Results.default_size`) and error.
+    What was not measured is "-". Sizes are in bytes, those of large models in kB or MB. Below
+    stands what failed, and which attempts are not finished. Names are shortened to the width of the
+    terminal, if there is one.
+    """
+    infos = list(results)
+    unit = _unit(infos)
+    front = {info.name for info in results.pareto()}
+    lines = _lines(infos, results.find_original(), _UNITS[unit], front)
+    lines += ["", *_legend(infos, error_name, unit)]
+    wrong = [info for info in infos if info.status != "ok"]
+    for info in wrong[:_NOTES]:
+        lines += ["", *_wrapped(f"{info.name}: {info.status}")]
+    if len(wrong) > _NOTES:
+        lines += ["", f"{len(wrong) - _NOTES} more have a status that is not ok."]
+    exports = [(info.name, entry) for info in infos for entry in info.exports]
+    if exports:
+        lines += ["", "Exported:"]
+        lines += [each for name, entry in exports for each in _wrapped(_export(name, entry))]
+    if results.unfinished:
+        missing = len(results.unfinished)
+        note = f"Not finished: {missing} of {missing + len(infos)}. Run it again to go on."
+        lines += ["", *_wrapped(note)]
+    return "\n".join(lines) + "\n"
+
+
+def attempt_text(info: AttemptInfo, original: AttemptInfo | None, error_name: str) -> str:
+    """Return an attempt beside the original: zeros, sizes and error, a line each.
+
+    >>> half = AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02)
+    >>> print(attempt_text(half, None, "loss: mse"), end="")
+    half
+      Zeros               50.0 % of 100 weights
+      Zipped .h5           1,000 bytes
+      Error            2.000e-02 (loss: mse)
+    """
+    lines = [info.name, f"  {'Zeros':<16}{_zeros(info):>10} of {info.total_weights:,} weights"]
+    for name in _SIZES:
+        size = getattr(info, name)
+        if size is None:
+            continue
+        before = None if original is None else getattr(original, name)
+        less = "" if not before else f", {before / size:.2f}x smaller than the original"
+        ending = name.split("_")[1]
+        lines.append(f"  {f'Zipped .{ending}':<16}{size:>10,} bytes{less}")
+    notes = [error_name, "" if original is None else _change(info, original)]
+    lines.append(f"  {'Error':<16}{_error(info):>10} ({', '.join(filter(None, notes))})")
+    if info.status != "ok":
+        lines += _wrapped(f"  Status: {info.status}")
+    return "\n".join(lines) + "\n"
+
+
+def going_on_text(results: Results, folder: Path) -> str:
+    """Return the line on a run that goes on: how much of it is finished."""
+    planned = len(results) + len(results.unfinished)
+    return f"Going on in {folder}: {len(results)} of {planned} are finished."
+
+
+def _lines(
+    infos: Sequence[AttemptInfo], original: AttemptInfo | None, unit: int, front: Set[str]
+) -> list[str]:
+    """The head and a line for each attempt; columns are as wide as what is in them."""
+    rows: list[tuple[str, ...]] = [(" ", *_HEAD)]
+    for info in infos:
+        mark = "*" if info.name in front else " "
+        cells = (_zeros(info), *_sizes(info, unit), _error(info), _change(info, original))
+        rows.append((mark, info.name, *cells))
+    _, name_width, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+    widths = [max(least, width + 1) for least, width in zip(_LEAST_WIDTHS, widths, strict=True)]
+    if sys.stdout.isatty():
+        line_width = max(_LINE_WIDTH, shutil.get_terminal_size().columns)
+        name_width = min(name_width, max(len("Attempt"), line_width - 2 - sum(widths)))
+    lines = []
+    for mark, name, *rest in rows:
+        shown = name if len(name) <= name_width else f"{name[: name_width - 1]}…"
+        columns = "".join(f"{cell:>{width}}" for cell, width in zip(rest, widths, strict=True))
+        lines.append(f"{mark} {shown:<{name_width}}{columns}".rstrip())
+    return lines
+
+
+def _unit(infos: Sequence[AttemptInfo]) -> str:
+    """The first unit of sizes in which the largest has room in its column."""
+    largest = max((getattr(info, name) or 0 for info in infos for name in _SIZES), default=0)
+    return next((unit for unit, size in _UNITS.items() if largest / size <= _LARGEST), "MB")
+
+
+def _zeros(info: AttemptInfo) -> str:
+    return f"{100 * info.zero_weights / info.total_weights:.1f} %" if info.total_weights else "-"
+
+
+def _sizes(info: AttemptInfo, unit: int) -> tuple[str, ...]:
+    sizes = (getattr(info, name) for name in _SIZES)
+    return tuple("-" if size is None else f"{size / unit:,.0f}" for size in sizes)
+
+
+def _error(info: AttemptInfo) -> str:
+    if math.isnan(info.error):
+        return "-" if info.status == "ok" else "failed"
+    return f"{info.error:.3e}"
+
+
+def _change(info: AttemptInfo, original: AttemptInfo | None) -> str:
+    if original is None or info.name == original.name or not math.isfinite(info.error):
+        return ""
+    if not original.error > 0:
+        return ""
+    ratio = info.error / original.error
+    if ratio < 11:
+        return f"{100 * (ratio - 1):+.1f} %"
+    return f"x{ratio:.0f}" if ratio < 1e6 else f"x{ratio:.0e}"
+
+
+def _export(name: str, entry: Mapping[str, Any]) -> str:
+    """One line on an export; of an entry that lacks something what it has."""
+    quantize = entry.get("quantize", "none")
+    how = entry.get("format") if quantize == "none" else quantize
+    parts = [f"  {entry['file']}: {name}" + (f" ({how})" if how else "")]
+    if (size := entry.get("size", {}).get("zipped")) is not None:
+        parts.append(f"{size:,} bytes zipped")
+    if (error := entry.get("error")) is not None:
+        parts.append(f"error {error:.3e}")
+    if (difference := entry.get("max_difference")) is not None:
+        parts.append(f"largest difference {difference:.2g}")
+    return ", ".join(parts)
+
+
+def _legend(infos: Sequence[AttemptInfo], error_name: str, unit: str) -> list[str]:
+    repeats = max((info.repeats for info in infos), default=1)
+    median = f", median of {repeats} repeats" if repeats > 1 else ""
+    return _wrapped(
+        f"{unit} of the zipped files. Error: {error_name}{median}; change against the original. "
+        "*: no other is as small and as good."
+    )
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _LINE_WIDTH, subsequent_indent="  ", drop_whitespace=True)
