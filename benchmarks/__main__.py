@@ -10,6 +10,7 @@ from pathlib import Path
 import benchmarks.examples_cold
 import benchmarks.grid_size
 import benchmarks.grid_training
+import benchmarks.kills
 import benchmarks.mask_selection
 import benchmarks.step_overhead
 from benchmarks.reporting import publish
@@ -20,6 +21,7 @@ BENCHMARKS = {
     "grid_training": benchmarks.grid_training.measure,
     "grid_size": benchmarks.grid_size.measure,
     "examples_cold": benchmarks.examples_cold.measure,
+    "kills": benchmarks.kills.measure,
 }
 
 

@@ -20,7 +20,7 @@ from benchmarks.arithmetic_limit import matmul_rates, training_flops
 from benchmarks.child import serve
 from trimgrid.engines import sequential
 from trimgrid.examples.experiments import experiment
-from trimgrid.grid import AttemptConfig, article_grid
+from trimgrid.grids.grid import AttemptConfig, article_grid
 from trimgrid.models import copy_model
 from trimgrid.schedules import PolynomialDecay
 from trimgrid.training import Task
@@ -81,19 +81,19 @@ class Worker:
 
         Raises `RuntimeError` if an attempt's status is not "ok".
         """
-        from trimgrid.study import run_grid
-        from trimgrid.tflite import TFLiteConverter
+        from trimgrid.export.tflite import TFLiteConverter
+        from trimgrid.runs.running import run_grid
 
         task, start = self._task, perf_counter()
         with TFLiteConverter() as converter:
             converter.start()
             infos = list(
                 run_grid(
-                    task.model,
+                    task.study.model,
                     grid_of(attempts),
                     task.split.train,
-                    task.training,
-                    task.evaluate,
+                    task.study.training,
+                    task.study.evaluate,
                     converter,
                     validation=task.split.validation,
                 )
@@ -105,16 +105,16 @@ class Worker:
         return {"seconds": seconds}
 
     def _vectorized(self, task: Any, grid: list[AttemptConfig]) -> Iterator[_Trained]:
-        from trimgrid.data import ArrayData
+        from trimgrid.data.sources import ArrayData
         from trimgrid.engines.vectorized import VectorizedEngine
 
-        training, split = task.training, task.split
+        training, split = task.study.training, task.split
         if self._engine is None:
             data = ArrayData(split.train, training.batch_size)
             aside = split.validation
             validation = None if aside is None else ArrayData(aside, training.batch_size)
             self._engine = VectorizedEngine(
-                task.model, data, training, validation, attempts=len(grid)
+                task.study.model, data, training, validation, attempts=len(grid)
             )
         tasks = [Task(each.name, each.pruning_schedule, training) for each in grid]
         for _, trained in self._engine.train(tasks):
@@ -124,7 +124,7 @@ class Worker:
         """Return the floating-point operations of training the grid."""
         task = self._task
         examples = len(task.split.train[0])
-        return attempts * training_flops(task.model, examples, task.training.epochs)
+        return attempts * training_flops(task.study.model, examples, task.study.training.epochs)
 
 
 def grid_of(attempts: int) -> list[AttemptConfig]:
@@ -141,9 +141,9 @@ def grid_of(attempts: int) -> list[AttemptConfig]:
 def _sequential(task: Any, grid: list[AttemptConfig]) -> Iterator[_Trained]:
     for each in grid:
         trained = sequential.train(
-            task.model,
+            task.study.model,
             task.split.train,
-            task.training,
+            task.study.training,
             each.pruning_schedule,
             task.split.validation,
         )
@@ -154,13 +154,15 @@ def _plain(task: Any, grid: list[AttemptConfig]) -> Iterator[_Trained]:
     """Train as often in Keras' own `model.fit`, nothing of ours in it but the copy of the model."""
     x, y = task.split.train
     for _ in grid:
-        model = copy_model(task.model)
-        model.compile(optimizer=task.training.fresh_optimizer(), loss=task.training.loss)
+        model = copy_model(task.study.model)
+        model.compile(
+            optimizer=task.study.training.fresh_optimizer(), loss=task.study.training.loss
+        )
         history = model.fit(
             x,
             y,
-            batch_size=task.training.batch_size,
-            epochs=task.training.epochs,
+            batch_size=task.study.training.batch_size,
+            epochs=task.study.training.epochs,
             validation_data=task.split.validation,
             verbose=0,
         ).history
