@@ -227,7 +227,7 @@ def classifier() -> Any:
         ((X, np.full(50, 4)), "sparse_categorical_crossentropy", "0 to 3. Received: labels from 4"),
         ((X, np.full(50, -1)), keras.losses.SparseCategoricalCrossentropy(), "labels from -1"),
         ((X, np.zeros((50, 4))), "sparse_categorical_crossentropy", "targets"),
-        ((X, np.full(50, 0.5)), keras.losses.sparse_categorical_crossentropy, "labels from 0.5"),
+        ((X, np.full(50, 0.5)), keras.losses.sparse_categorical_crossentropy, "whole numbers"),
     ],
 )
 def test_data_that_does_not_fit(data: Any, loss: Any, message: str) -> None:
