@@ -16,6 +16,7 @@ PACKAGE = Path(trimgrid.__file__).parent
 # The floor of each module or folder of the package; a file imports from lower floors and, without
 # going round in a circle, from its own. Floor 0 knows only the standard library and NumPy.
 FLOORS = {
+    "arguments": 0,
     "atomic": 0,
     "cache": 0,
     "choosing": 0,
@@ -29,6 +30,7 @@ FLOORS = {
     "masks": 0,
     "memory_size": 0,
     "randomness": 0,
+    "repeats": 0,
     "results": 0,
     "run_directory": 0,
     "schedules": 0,

@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimgrid.atomic import replacing
+from trimgrid.choosing import pareto_front
 from trimgrid.errors import InputError
-from trimgrid.results import AttemptInfo, pareto_front, summarize, write_results_json
+from trimgrid.repeats import summarize
+from trimgrid.results import AttemptInfo, write_results_json
 
 ARTICLE = (4289, 4289, 0, 37272, 18155, 7232, 5781)
 KEYS = [

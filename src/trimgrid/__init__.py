@@ -43,7 +43,7 @@ _MODULES = {
     "load_results": "runs.results",
     "magnitude_mask": "masks",
     "measure_model": "export.files",
-    "pareto_front": "results",
+    "pareto_front": "choosing",
     "print_attempt_infos": "report.table",
     "prunable_variables": "prunable",
     "retrieve_callbacks_for_pruning": "trim_insignificant_weights",

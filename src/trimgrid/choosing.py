@@ -8,12 +8,29 @@ from numbers import Real
 from typing import TypeVar
 
 from trimgrid.errors import InputError, RunError
-from trimgrid.results import SIZES, AttemptInfo, pareto_front
+from trimgrid.results import SIZES, AttemptInfo
 
 MAX_INCREASE = 0.05
 """How much greater than the original's the error may be where no limit is given: 5 %."""
 
 _Info = TypeVar("_Info", bound=AttemptInfo)
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Return the indices of the points that no other point beats, by rising first coordinate.
+
+    Smaller is better in both coordinates. A point is beaten by one that is as good in both and
+    better in one. Of equal points the first stays; points with a NaN never do.
+
+    >>> pareto_front([(3.0, 1.0), (1.0, 2.0), (2.0, 2.0), (1.0, float("nan"))])
+    [1, 0]
+    """
+    front: list[int] = []
+    measured = (index for index, point in enumerate(points) if not any(map(math.isnan, point)))
+    for index in sorted(measured, key=lambda index: (*points[index], index)):
+        if not front or points[index][1] < points[front[-1]][1]:
+            front.append(index)
+    return front
 
 
 def front(attempts: Sequence[_Info], size: str) -> list[_Info]:

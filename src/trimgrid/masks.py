@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trimgrid.schedules import check_integer, check_sparsity
+from trimgrid.arguments import check_integer, check_sparsity
 
 
 def kept_count(size: int, sparsity: float) -> int:

@@ -1,10 +1,9 @@
-"""What came out of an attempt, how it is printed and saved, and which attempts are worth a look."""
+"""What came out of an attempt, and how it is printed and saved."""
 
 from __future__ import annotations
 
 import json
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -44,7 +43,7 @@ class AttemptInfo:
 
     Where the training was repeated with several seeds, ``errors`` holds the error of each repeat
     that was evaluated, in the order of the seeds, and ``error_value`` is their median. Weights,
-    sizes and predictions are those of one of the repeats: see `summarize`.
+    sizes and predictions are those of one of the repeats: see `trimgrid.repeats.summarize`.
 
     >>> info = AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02)
     >>> info.zero_weights, info.compressionh5_factor, info.compressionlt_factor
@@ -235,50 +234,6 @@ def write_results_json(infos: Sequence[AttemptInfo], path: Path) -> None:
     text = json.dumps([info.to_dict() for info in infos], indent=2, allow_nan=False)
     with replacing(path) as unfinished:
         unfinished.write_text(text + "\n", encoding="utf-8")
-
-
-def summarize(errors: Sequence[float]) -> tuple[float, int]:
-    """Return the median of the finite errors of an attempt's repeats, and the index of one repeat.
-
-    Sizes, counts and predictions must belong to one real model: that of the repeat whose error is
-    nearest to the median. For an even number of finite errors the median lies in the middle of two;
-    the repeat is then the one with the lower of them. Of equal errors the first counts. If no error
-    is finite, the median is NaN and the first repeat stands for the attempt.
-
-    Raises `InputError` for no errors.
-
-    >>> summarize([0.4, 0.1, float("nan"), 0.2])
-    (0.2, 3)
-    >>> summarize([0.4, 0.1])
-    (0.25, 1)
-    """
-    if not errors:
-        raise InputError(
-            "There must be an error to summarize. Received: errors=[]. Give one or more."
-        )
-    ranked = sorted((float(error), i) for i, error in enumerate(errors) if math.isfinite(error))
-    if not ranked:
-        return math.nan, 0
-    middle = ranked[(len(ranked) - 1) // 2][0]
-    index = next(i for error, i in ranked if error == middle)
-    return statistics.median(error for error, _ in ranked), index
-
-
-def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Return the indices of the points that no other point beats, by rising first coordinate.
-
-    Smaller is better in both coordinates. A point is beaten by one that is as good in both and
-    better in one. Of equal points the first stays; points with a NaN never do.
-
-    >>> pareto_front([(3.0, 1.0), (1.0, 2.0), (2.0, 2.0), (1.0, float("nan"))])
-    [1, 0]
-    """
-    front: list[int] = []
-    measured = (index for index, point in enumerate(points) if not any(map(math.isnan, point)))
-    for index in sorted(measured, key=lambda index: (*points[index], index)):
-        if not front or points[index][1] < points[front[-1]][1]:
-            front.append(index)
-    return front
 
 
 def _compression(plain: int | None, zipped: int | None) -> float:

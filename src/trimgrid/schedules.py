@@ -11,56 +11,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from numbers import Integral, Real
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trimgrid.arguments import check_integer, check_sparsity, real
 from trimgrid.errors import InputError
-
-
-def check_sparsity(name: str, value: object) -> float:
-    """Return ``value`` as a float if it is a sparsity, a fraction in [0, 1).
-
-    Raises `InputError` for anything else, NaN and booleans included.
-
-    >>> check_sparsity("target_sparsity", 0.8)
-    0.8
-    """
-    number = _real(value)
-    if not 0 <= number < 1:
-        raise InputError(
-            f"{name} must be a fraction in [0, 1). Received: {name}={value!r}. "
-            "Give 0.8 for 80 % zeros."
-        )
-    return number
-
-
-def check_integer(name: str, value: object, minimum: int) -> int:
-    """Return ``value`` as an int if it is an integer of at least ``minimum``.
-
-    NumPy's integers count, booleans and floats do not. Raises `InputError`.
-
-    >>> check_integer("frequency", np.int64(100), minimum=1)
-    100
-    """
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
-        raise InputError(
-            f"{name} must be an integer of at least {minimum}. Received: {name}={value!r}. "
-            f"Give a whole number, {minimum} or more."
-        )
-    return int(value)
-
-
-def _real(value: object) -> float:
-    """Return the number as a float, and NaN, which lies in no range, for what is not a number."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return math.nan
-    try:
-        return float(value)
-    except OverflowError:
-        return math.nan
 
 
 @runtime_checkable
@@ -259,7 +216,7 @@ class PolynomialDecay(_Timed):
     frequency: int = 100
 
     def __post_init__(self) -> None:
-        power = _real(self.power)
+        power = real(self.power)
         if not 0 < power < math.inf:
             raise InputError(
                 f"power must be a positive number. Received: power={self.power!r}. "

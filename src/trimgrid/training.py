@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from trimgrid.arguments import check_integer
 from trimgrid.errors import InputError
 from trimgrid.objectives import (
     check_loss,
@@ -19,7 +20,7 @@ from trimgrid.objectives import (
     made_optimizer,
 )
 from trimgrid.pruning import MagnitudePruning
-from trimgrid.schedules import Schedule, check_integer
+from trimgrid.schedules import Schedule
 
 
 @dataclass(frozen=True)

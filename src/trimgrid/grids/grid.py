@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from trimgrid.arguments import check_integer
 from trimgrid.errors import InputError
-from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule, check_integer
+from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trimgrid.choosing import pareto_front
 from trimgrid.errors import InputError
-from trimgrid.results import AttemptInfo, pareto_front
+from trimgrid.results import AttemptInfo
 
 _MOST_PANELS = 60
 _TITLE_LETTERS = 30

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from trimgrid.results import AttemptInfo, pareto_front
+from trimgrid.choosing import pareto_front
+from trimgrid.results import AttemptInfo
 
 Kind = Literal["original", "on the Pareto front", "beaten by another"]
 _MOST_NAMES = 30

@@ -17,7 +17,8 @@ from trimgrid.engines.trained import Trained
 from trimgrid.errors import InputError, first_line
 from trimgrid.export.files import ModelWriter
 from trimgrid.export.tflite import Conversion, ConversionError, TFLiteConverter
-from trimgrid.results import AttemptInfo, summarize
+from trimgrid.repeats import summarize
+from trimgrid.results import AttemptInfo
 
 # Rows of the data on which every converted file is run.
 _SAMPLES = 16

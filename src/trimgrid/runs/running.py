@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from trimgrid.arguments import check_integer
 from trimgrid.data.sources import Data
 from trimgrid.engines.choice import choose_engine
 from trimgrid.engines.engine import Engine, open_engine
@@ -29,7 +30,6 @@ from trimgrid.runs.checking import (
     tasks_of,
 )
 from trimgrid.runs.measuring import Evaluate, Measured, Measurer, Repeats
-from trimgrid.schedules import check_integer
 from trimgrid.scratch import scratch_folder
 from trimgrid.training import Task, Training
 

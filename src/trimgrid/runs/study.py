@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from trimgrid.arguments import check_integer
 from trimgrid.compiled_settings import compiled_settings, load_compiled
 from trimgrid.data.splits import open_splits
 from trimgrid.engines.choice import choose_engine
@@ -27,7 +28,6 @@ from trimgrid.runs.results import Results, load_results
 from trimgrid.runs.running import run_grid
 from trimgrid.runs.settings import about, model_digest, platform, training_settings, versions
 from trimgrid.runs.study_data import StudyData
-from trimgrid.schedules import check_integer
 from trimgrid.startup import ENGINES
 from trimgrid.training import Training
 
