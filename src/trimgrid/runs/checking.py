@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+from trimgrid.arguments import check_integer
 from trimgrid.data.checks import check_data
 from trimgrid.data.sources import ArrayData, Data, StreamData, open_data
 from trimgrid.errors import InputError
@@ -21,19 +22,17 @@ Say: TypeAlias = Callable[[str], None]
 
 def open_checked(
     model: Any,
-    data: Data | Opened,
+    data: Data,
     training: Training,
     name: str,
     *,
     weighted: bool = False,
     checked: bool = True,
 ) -> Opened:
-    """Open data, if it is not yet, and check it: arrays as a whole, of a stream the first batch.
+    """Open data and check it: arrays as a whole, of a stream the first batch.
 
     `weighted`: whether the training's class weights count. Raises `InputError` with the `name`.
     """
-    if isinstance(data, ArrayData | StreamData):
-        return data
     if checked and isinstance(data, tuple):
         check_data(model, data, training.loss, name)
     opened = open_data(data, training, name, class_weight=weighted)
@@ -55,6 +54,18 @@ def check_attempts(grid: Sequence[AttemptConfig], training: Training, steps: int
         )
     for attempt in grid:
         tasks_of(attempt, training, 1)
+
+
+def check_amounts(repeats: int, memory: int | None) -> None:
+    """Check how often each attempt is trained, and the bytes for training, None for a share.
+
+    Raises `InputError` for what is no integer of at least 1.
+
+    >>> check_amounts(3, None)
+    """
+    check_integer("repeats", repeats, minimum=1)
+    if memory is not None:
+        check_integer("memory", memory, minimum=1)
 
 
 def tasks_of(attempt: AttemptConfig, training: Training, repeats: int) -> list[Task]:

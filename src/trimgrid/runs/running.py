@@ -25,6 +25,7 @@ from trimgrid.runs.checking import (
     ORIGINAL,
     Opened,
     Say,
+    check_amounts,
     check_attempts,
     open_checked,
     tasks_of,
@@ -65,11 +66,11 @@ class Keeper(Protocol):
 def run_grid(
     model: Any,
     grid: Sequence[AttemptConfig],
-    data: Data | Opened,
+    data: Data,
     training: Training,
     evaluate: Evaluate,
     converter: TFLiteConverter | None,
-    validation: Data | Opened | None = None,
+    validation: Data | None = None,
     on_epoch: OnEpoch | None = None,
     *,
     pretrain_epochs: int | None = None,
@@ -77,7 +78,6 @@ def run_grid(
     repeats: int = 1,
     memory: int | None = None,
     say: Say | None = None,
-    keeper: Keeper | None = None,
 ) -> Iterator[AttemptInfo]:
     """Train the model, then each attempt from the trained model, and yield what came out of each.
 
@@ -97,7 +97,6 @@ def run_grid(
     many times, with the seeds seed, seed + 1, ...; its error is their median. `memory`: the bytes
     that the vectorized engine may take, None for 60 % of what is free; it decides how many attempts
     train at once. `say` gets a line on each choice made; by default the logger "trimgrid" does.
-    `keeper`: what it has finished is not done again, and trainings go on from its checkpoints.
 
     An attempt whose loss stops being finite, or whose conversion fails, says so in its `status`;
     the others go on.
@@ -112,13 +111,50 @@ def run_grid(
         watched = open_checked(model, validation, training, "validation data")
     check_attempts(grid, training, len(train.sizes) * training.epochs)
     check_prunable(model.trainable_variables)
-    repeats = check_integer("repeats", repeats, minimum=1)
-    if memory is not None:
-        memory = check_integer("memory", memory, minimum=1)
+    check_amounts(repeats, memory)
+    epochs = training.epochs
     if pretrain_epochs is not None:
-        pretrain_epochs = check_integer("pretrain_epochs", pretrain_epochs, minimum=0)
+        epochs = check_integer("pretrain_epochs", pretrain_epochs, minimum=0)
+    return run_attempts(
+        model,
+        grid,
+        train,
+        watched,
+        training,
+        evaluate,
+        converter,
+        on_epoch,
+        pretrain_epochs=epochs,
+        engine=engine,
+        repeats=repeats,
+        memory=memory,
+        say=say or logging.getLogger("trimgrid").info,
+        keeper=None,
+    )
+
+
+def run_attempts(
+    model: Any,
+    grid: Sequence[AttemptConfig],
+    train: Opened,
+    validation: Opened | None,
+    training: Training,
+    evaluate: Evaluate,
+    converter: TFLiteConverter | None,
+    on_epoch: OnEpoch | None,
+    *,
+    pretrain_epochs: int,
+    engine: str,
+    repeats: int,
+    memory: int | None,
+    say: Say,
+    keeper: Keeper | None,
+) -> Iterator[AttemptInfo]:
+    """Do what `run_grid` does, with what is checked already.
+
+    `keeper`: what it has finished is not done again, and trainings go on from its checkpoints.
+    """
     choice = choose_engine(model, engine)
-    say = say or logging.getLogger("trimgrid").info
     known = {name: None if keeper is None else keeper.finished(name) for name in _names(grid)}
     tasks = [
         task if keeper is None else replace(task, id=keeper.training_id(task.name, repeat))
@@ -126,14 +162,13 @@ def run_grid(
         for repeat, task in enumerate(tasks_of(attempt, training, repeats))
     ]
     missing = [task for task in tasks if known[task.name] is None]
-    epochs = training.epochs if pretrain_epochs is None else pretrain_epochs
     opened = None
-    if missing or (known[ORIGINAL] is None and epochs > 0):
+    if missing or (known[ORIGINAL] is None and pretrain_epochs > 0):
         opened = open_engine(
             choice,
             model,
             train,
-            watched,
+            validation,
             training,
             tasks=tasks,
             attempts=len(missing),
@@ -144,8 +179,8 @@ def run_grid(
         )
     first_rows = next(train.epoch(None, 0))[0]
     original = None
-    if epochs > 0:
-        original = Task(ORIGINAL, None, replace(training, epochs=epochs))
+    if pretrain_epochs > 0:
+        original = Task(ORIGINAL, None, replace(training, epochs=pretrain_epochs))
         if keeper is not None:
             original = replace(original, id=keeper.training_id(ORIGINAL, 0))
     run = _Run(model, opened, original, missing, repeats, on_epoch, keeper)
@@ -187,7 +222,7 @@ class _Run:
 
         def ready(wait: bool) -> Iterator[AttemptInfo]:
             """Keep what is finished, whatever its turn, and yield those whose turn it is."""
-            nonlocal wanted, unfinished
+            nonlocal wanted
             if wait:
                 _wait_for_one(unfinished)
             for each in [each for each in unfinished if each.done()]:

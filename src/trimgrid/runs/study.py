@@ -20,12 +20,12 @@ from trimgrid.measures.error_measures import error_measure
 from trimgrid.prunable import check_prunable
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.store import MANIFEST, RunDirectory, read_manifest
-from trimgrid.runs.checking import ORIGINAL, Say, check_attempts
+from trimgrid.runs.checking import ORIGINAL, Say, check_amounts, check_attempts
 from trimgrid.runs.keeping import Logger, RunKeeper
 from trimgrid.runs.planning import plan_attempts, seeds_of
 from trimgrid.runs.progress import Progress
 from trimgrid.runs.results import Results, load_results
-from trimgrid.runs.running import run_grid
+from trimgrid.runs.running import run_attempts
 from trimgrid.runs.settings import about, model_digest, platform, training_settings, versions
 from trimgrid.runs.study_data import StudyData
 from trimgrid.startup import ENGINES
@@ -159,9 +159,7 @@ class Study:
         """
         folder = Path(run_dir) if run_dir is not None else Path("runs", self.model.name)
         check_attempts(grid, self.training, self.steps)
-        repeats = check_integer("repeats", repeats, minimum=1)
-        if memory is not None:
-            memory = check_integer("memory", memory, minimum=1)
+        check_amounts(repeats, memory)
         if not checkpoint_seconds > 0:
             raise InputError(
                 "The time between two checkpoints must be above 0 seconds. "
@@ -192,15 +190,15 @@ class Study:
             say = say or bar.say
             for note in self._notes:
                 say(note)
-            results = run_grid(
+            results = run_attempts(
                 self.model,
                 grid,
                 self.data.train,
+                self.data.validation,
                 self.training,
                 self.evaluate,
                 converter,
-                validation=self.data.validation,
-                on_epoch=bar.on_epoch,
+                bar.on_epoch,
                 pretrain_epochs=self.pretrain_epochs,
                 engine=engine,
                 repeats=repeats,
