@@ -16,10 +16,10 @@ SCRIPT = Path(__file__).with_name("study_to_kill.py")
 ATTEMPTS = 20
 
 
-def start(run_dir: Path, engine: str) -> subprocess.Popen[str]:
-    """A run in a process group of its own."""
+def start(run_dir: Path, engine: str, attempts: int = ATTEMPTS) -> subprocess.Popen[str]:
+    """A run of so many attempts in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(run_dir), engine],
+        [sys.executable, str(SCRIPT), str(run_dir), engine, str(attempts)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -50,13 +50,13 @@ def check_clean(run_dir: Path) -> None:
     assert files == wanted
 
 
-def check_nothing_trained_twice(run_dir: Path) -> None:
+def check_nothing_trained_twice(run_dir: Path, attempts: int = ATTEMPTS) -> None:
     """Check that no run trained what an earlier one had finished."""
     lines = Path(f"{run_dir}.trained").read_text().splitlines()
     asked = [json.loads(line) for line in lines]
     for each in asked:
         assert not set(each["finished"]) & set(each["trained"]), each
-    assert max(len(each["trained"]) for each in asked) == ATTEMPTS
+    assert max(len(each["trained"]) for each in asked) == attempts
 
 
 @dataclass
@@ -65,6 +65,7 @@ class Killer:
 
     random: random.Random
     seconds: float
+    attempts: int = ATTEMPTS
     kills: int = 0
     moments: list[float] = field(default_factory=list)
 
@@ -72,7 +73,7 @@ class Killer:
         """Run, and kill while there were fewer than `limit` kills; return the table at the end."""
         while True:
             before = finished(run_dir)
-            process = start(run_dir, engine)
+            process = start(run_dir, engine, self.attempts)
             # What goes on ends sooner than what begins.
             share = self.random.uniform(0.1, 0.6 if before else 0.9)
             if self.kills == limit or not self._killed(process, share * self.seconds):

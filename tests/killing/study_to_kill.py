@@ -1,4 +1,4 @@
-"""A study that is run, killed and run again: `python study_to_kill.py RUN_DIR ENGINE`."""
+"""A study that is run, killed and run again: `python study_to_kill.py RUN_DIR ENGINE ATTEMPTS`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ import numpy as np
 
 from trimgrid.startup import start_keras
 
-ATTEMPTS = 20
 EPOCHS = 40
 
 
-def main(run_dir: Path, engine: str) -> None:
+def main(run_dir: Path, engine: str, attempts: int) -> None:
     start_keras()
     import keras
 
@@ -48,7 +47,7 @@ def main(run_dir: Path, engine: str) -> None:
         pretrain_epochs=EPOCHS,
         seed=5,
     )
-    grid = expand_grid({"target_sparsity": [0.04 * i for i in range(1, ATTEMPTS + 1)]})
+    grid = expand_grid({"target_sparsity": [0.04 * i for i in range(1, attempts + 1)]})
     opened: Any = vars(running)["open_engine"]
 
     def recorded(*arguments: Any, **options: Any) -> Any:
@@ -74,4 +73,4 @@ def main(run_dir: Path, engine: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
