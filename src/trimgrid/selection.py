@@ -92,7 +92,9 @@ def magnitude_keys(weights: Any) -> Any:
     return ops.minimum(ops.bitwise_and(ops.view(flat, "int32"), _LARGEST), 0x7F80_0001)
 
 
-def magnitude_mask(weights: Any, sparsity: Any = None, size: Any = None, *, kept: Any = None) -> Any:
+def magnitude_mask(
+    weights: Any, sparsity: Any = None, size: Any = None, *, kept: Any = None
+) -> Any:
     """Boolean mask of the weights that stay, of the shape of `weights`.
 
     Exactly `kept_count(n, sparsity)` weights stay, or `kept` where that is given in place of a

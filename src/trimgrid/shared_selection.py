@@ -21,6 +21,7 @@ from trimgrid.selection import kept_count, magnitude_keys
 _DIGITS, _WIDTH = 4, 8
 _BUCKETS = 1 << _WIDTH
 _LARGEST = 2**31 - 1
+_SMALL = 4096
 
 
 def kept_counts(weights: Sequence[Any], sharing: Any, target: Any, kind: int) -> Any:
@@ -39,19 +40,14 @@ def kept_counts(weights: Sequence[Any], sharing: Any, target: Any, kind: int) ->
     >>> ops.convert_to_numpy(kept_counts(weights, sharing, 0.6, BY_MAGNITUDE)).tolist()
     [1, 1]
     """
-    sizes = [int(np.prod(each.shape)) for each in weights]
-    lowest, largest = _bounds(np.array(sizes, np.int32), sharing, target)
-    kept = ops.clip(kept_count(sum(sizes), target), _sum(lowest), _sum(largest))
+    sizes = np.array([int(np.prod(each.shape)) for each in weights], np.int32)
+    lowest, largest = _bounds(sizes, sharing, target)
+    kept = ops.clip(kept_count(int(sizes.sum()), target), _sum(lowest), _sum(largest))
     if kind == APPORTIONED:
         table = _apportioned(ops.convert_to_tensor(sharing.weights))
     else:
-        keys = ops.concatenate([magnitude_keys(each) for each in weights])
-        tensor_of = ops.concatenate(
-            [ops.full((size,), place, dtype="int32") for place, size in enumerate(sizes)]
-        )
-        if kind == BY_LAMP:
-            keys = _lamp_keys(keys, tensor_of, len(sizes))
-        table = _ranked(keys, tensor_of, len(sizes))
+        scores = _lamp_keys if kind == BY_LAMP else _magnitudes
+        table = _ranked(weights, sizes, scores)
 
     def narrow(place: Any, state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
         found, _, beyond = state
@@ -65,7 +61,7 @@ def kept_counts(weights: Sequence[Any], sharing: Any, target: Any, kind: int) ->
         found = found + ops.left_shift(digit, shift)
         return found, ops.take(counts, digit, axis=1), ops.take(counts, digit + 1, axis=1)
 
-    none = ops.zeros((len(sizes),), dtype="int32")
+    none = ops.zeros((len(weights),), dtype="int32")
     start = (ops.cast(0, "int32"), none, none)
     _, at, beyond = ops.fori_loop(0, _DIGITS, narrow, start)
     beyond = ops.clip(beyond, lowest, largest)
@@ -108,19 +104,49 @@ def _apportioned(parts: Any) -> _Table:
     return table
 
 
-def _ranked(keys: Any, tensor_of: Any, tensors: int) -> _Table:
+def _ranked(weights: Sequence[Any], sizes: Any, scores: Callable[[Any, Any, int], Any]) -> _Table:
     """The counts where the threshold goes through the weights' own scores."""
+    groups = _groups(sizes)
+    order = np.argsort(np.concatenate(groups))
+    keys, tensors = [], []
+    for places in groups:
+        each = ops.concatenate([magnitude_keys(weights[place]) for place in places])
+        tensors.append(_tensor_of(sizes[places]))
+        keys.append(scores(each, tensors[-1], len(places)))
 
     def table(found: Any, shift: Any, beyond: Any) -> Any:
-        digit, known = ops.right_shift(keys, shift), ops.right_shift(found, shift)
-        agrees = ops.equal(ops.right_shift(digit, _WIDTH), ops.right_shift(known, _WIDTH))
-        bucket = tensor_of * _BUCKETS + ops.bitwise_and(digit, _BUCKETS - 1)
-        counts = _histogram(ops.where(agrees, bucket, tensors * _BUCKETS), tensors * _BUCKETS)
-        counts = ops.reshape(counts, (tensors, _BUCKETS))
-        counts = ops.flip(ops.cumsum(ops.flip(counts, axis=1), axis=1), axis=1)
-        return ops.pad(counts, ((0, 0), (0, 1))) + beyond[:, None]
+        counts = []
+        for places, each, tensor_of in zip(groups, keys, tensors, strict=True):
+            digit, known = ops.right_shift(each, shift), ops.right_shift(found, shift)
+            agrees = ops.equal(ops.right_shift(digit, _WIDTH), ops.right_shift(known, _WIDTH))
+            bucket = tensor_of * _BUCKETS + ops.bitwise_and(digit, _BUCKETS - 1)
+            number = len(places) * _BUCKETS
+            found_here = _histogram(ops.where(agrees, bucket, number), number)
+            counts.append(ops.reshape(found_here, (len(places), _BUCKETS)))
+        both = ops.take(ops.concatenate(counts), order, axis=0)
+        both = ops.flip(ops.cumsum(ops.flip(both, axis=1), axis=1), axis=1)
+        return ops.pad(ops.cast(both, "int32"), ((0, 0), (0, 1))) + beyond[:, None]
 
     return table
+
+
+def _groups(sizes: Any) -> list[list[int]]:
+    """Which tensors are worked on by the same code: all small ones, and others of one size."""
+    groups: dict[int, list[int]] = {}
+    for place, size in enumerate(sizes):
+        groups.setdefault(0 if size <= _SMALL else int(size), []).append(place)
+    return list(groups.values())
+
+
+def _tensor_of(sizes: Any) -> Any:
+    """To which tensor of a group each weight belongs."""
+    if sizes[0] > _SMALL:
+        return ops.arange(int(sizes.sum()), dtype="int32") // int(sizes[0])
+    return ops.convert_to_tensor(np.repeat(np.arange(len(sizes), dtype=np.int32), sizes))
+
+
+def _magnitudes(keys: Any, tensor_of: Any, tensors: int) -> Any:
+    return keys
 
 
 def _lamp_keys(keys: Any, tensor_of: Any, tensors: int) -> Any:
