@@ -90,6 +90,23 @@ def compiled_settings(model: Any) -> Settings:
     )
 
 
+def counted_steps(model: Any) -> int:
+    """Return on how many batches the optimizer of a compiled model has trained, 0 if there is none.
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> _ = model.fit(keras.ops.ones((6, 4)), keras.ops.ones((6, 1)), batch_size=2, verbose=0)
+    >>> counted_steps(model)
+    3
+    """
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return 0
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    # A step of such an optimizer is that of several batches.
+    return int(optimizer.iterations) * (inner.gradient_accumulation_steps or 1)
+
+
 def load_compiled(path: str | Path) -> tuple[Any, Settings]:
     """Load a model as `load_model` does, and what its file says that it was compiled with.
 

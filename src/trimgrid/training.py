@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from trimgrid.arguments import check_integer
 from trimgrid.errors import InputError
@@ -103,7 +105,11 @@ class Task:
     """One training that an engine is asked for: of the original, or of an attempt with one seed.
 
     `schedule`: when and how much is pruned; None trains without pruning. `id`: names the training
-    among checkpoints, whose trainings have ids of their own.
+    among checkpoints, whose trainings have ids of their own. `rates`: the learning rate of each
+    batch, shape [steps], in place of the number that the training's optimizer has; None leaves the
+    optimizer its own.
+
+    Raises `InputError` for rates without a schedule.
 
     >>> Task("original", None, Training("mse")).training.epochs
     1
@@ -113,6 +119,15 @@ class Task:
     schedule: Schedule | None
     training: Training
     id: str = ""
+    rates: NDArray[np.float32] | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.rates is not None and self.schedule is None:
+            raise InputError(
+                "Learning rates are planned for trainings that prune. Received: "
+                f"{self.name!r} with rates and schedule=None. Give a schedule, or the optimizer "
+                "its rate."
+            )
 
 
 def fresh_optimizer(optimizer: Any) -> Any:

@@ -79,6 +79,13 @@ class Carrier:
         return self._initial[3]
 
     @property
+    def rate(self) -> int | None:
+        """The place of the learning rate among the optimizer's variables, None if it is none."""
+        rate = self.optimizer.learning_rate
+        places = (i for i, each in enumerate(self.optimizer.variables) if each is rate)
+        return next(places, None)
+
+    @property
     def row_bytes(self) -> int:
         """The bytes of the state of one row."""
         masks = sum(self._initial[0][place].size for place in self.pruned)

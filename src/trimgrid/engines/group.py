@@ -60,6 +60,7 @@ class GroupProgram:
         source, validation = feeder.source, feeder.validation
         self._layout = Layout(
             pruned=carrier.pruned,
+            rate=carrier.rate,
             sizes=source.sizes,
             validation_sizes=(() if validation is None else sizes_that_occur(validation.sizes)),
             width=width,
@@ -82,24 +83,24 @@ class GroupProgram:
         """
         places = self._places(1)
         state = stack(places, [self.carrier.start(self.carrier.training, float("nan"))])
-        rows = Rows(
-            np.zeros((self.feeder.source.capacity, places.rows), np.float32),
-            np.zeros(places.rows, np.int32),
-        )
+        by_step = np.zeros((self.feeder.source.capacity, places.rows), np.float32)
+        rows = Rows(by_step, np.zeros(places.rows, np.int32), by_step)
         arguments = (
             (state, _BY_ROW),
             (rows.targets, _BY_SECOND),
             (rows.order, _BY_ROW),
+            (rows.rates, _BY_SECOND),
             (self.feeder.shapes(), _EVERYWHERE),
             (np.int32(0), _EVERYWHERE),
             (np.int32(0), _EVERYWHERE),
             (places.blocks, _BY_ROW),
         )
-        state, targets, order, *rest = (self._shapes(value, spec) for value, spec in arguments)
+        shapes = [self._shapes(value, spec) for value, spec in arguments]
+        state, targets, order, rates, *rest = shapes
         program = build_program(self.carrier.model, self._layout, self._mesh)
         try:
             with collection_paused():
-                return program.lower(state, Rows(targets, order), *rest)
+                return program.lower(state, Rows(targets, order, rates), *rest)
         except Exception as error:  # a step may be traced alone, but not side by side or in a loop
             raise UntraceableError(f"{type(error).__name__}: {first_line(error)}") from error
 
@@ -127,7 +128,7 @@ class GroupProgram:
             group = self.begin(tasks, self.starts(tasks, plans))
             call = next(self.feeder.calls(1, group.seeds, Pace()))
             call = replace(call, stop=min(call.stop, steps))
-            rows = Rows(self.targets(plans, 0, group.places), group.order)
+            rows = self.rows(tasks, plans, 0, group)
             jax.block_until_ready((group.state, rows, call.window))
             began = time.perf_counter()
             jax.block_until_ready(self.call(group.state, rows, group.blocks, call))
@@ -155,14 +156,24 @@ class GroupProgram:
             seeds[:orders],
         )
 
-    def targets(self, plans: Sequence[Plan], begin: int, places: Places) -> Any:
-        """The sparsity due after each step of a window, [steps, rows]."""
+    def rows(self, tasks: Sequence[Task], plans: Sequence[Plan], begin: int, group: Group) -> Rows:
+        """What differs between the rows in the window that begins with step `begin`."""
+        return Rows(
+            targets=self._by_step([plan[begin + 1 :] for plan in plans], group.places),
+            order=group.order,
+            rates=self._by_step(
+                [() if task.rates is None else task.rates[begin:] for task in tasks], group.places
+            ),
+        )
+
+    def _by_step(self, values: Sequence[Any], places: Places) -> Any:
+        """Each row's values for the steps of a window, NaN where there are none, [steps, rows]."""
         steps = self.feeder.source.capacity
-        due = np.full((len(plans), steps), np.nan, np.float32)
-        for row, plan in zip(due, plans, strict=True):
-            part = plan[begin + 1 : begin + 1 + steps]
+        padded = np.full((len(values), steps), np.nan, np.float32)
+        for row, found in zip(padded, values, strict=True):
+            part = found[:steps]
             row[: len(part)] = part
-        return self._put(places.spread(list(due), np.nan).T, _BY_SECOND)
+        return self._put(places.spread(list(padded), np.nan).T, _BY_SECOND)
 
     def _places(self, attempts: int) -> Places:
         return Places.of(attempts, self._mesh.size, self.capacity, self.width)

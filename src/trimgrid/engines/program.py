@@ -29,7 +29,8 @@ def build_program(model: Any, layout: Layout, mesh: Mesh) -> Any:
     and the history, each value of shape [epochs + 1, rows, ...]; the last slot means nothing.
     """
     by_row, everywhere = PartitionSpec(AXIS), PartitionSpec()
-    rows = Rows(targets=PartitionSpec(None, AXIS), order=by_row)
+    by_second = PartitionSpec(None, AXIS)
+    rows = Rows(targets=by_second, order=by_row, rates=by_second)
 
     def on_a_device(
         state: State, rows: Rows, window: Window, first: Any, stop: Any, blocks: Any
@@ -40,7 +41,7 @@ def build_program(model: Any, layout: Layout, mesh: Mesh) -> Any:
         on_a_device,
         mesh=mesh,
         in_specs=(by_row, rows, everywhere, everywhere, everywhere, by_row),
-        out_specs=(by_row, PartitionSpec(None, AXIS)),
+        out_specs=(by_row, by_second),
         check_vma=False,
     )
     return jax.jit(sharded, donate_argnums=0)
@@ -69,7 +70,7 @@ def _all_blocks(
             return lax.dynamic_update_slice_in_dim(whole, part, start, axis)
 
         whole, history = carry
-        mine = Rows(cut(rows.targets, 1), cut(rows.order))
+        mine = Rows(cut(rows.targets, 1), cut(rows.order), cut(rows.rates, 1))
         part, seen = _block(model, layout, jax.tree.map(cut, whole), mine, window, first, stop)
         whole = jax.tree.map(paste, whole, part)
         return whole, jax.tree.map(lambda a, b: paste(a, b, 1), history, seen)
@@ -86,6 +87,7 @@ def _block(
     def one_step(step: Any, carry: tuple[State, Any]) -> tuple[State, Any]:
         state, history = carry
         trainable, other, optimizer, metrics = state.model
+        optimizer = _at_rates(layout, optimizer, rows.rates[step])
         fresh = window.fresh[step]
         metrics = [
             jnp.where(fresh, jnp.broadcast_to(start, value.shape), value)
@@ -117,6 +119,15 @@ def _block(
         return state, history
 
     return lax.fori_loop(first, stop, one_step, (state, _no_history(layout, layout.width)))
+
+
+def _at_rates(layout: Layout, optimizer: list[Any], rates: Any) -> list[Any]:
+    """The optimizer's state with the learning rates of a step, where there is a plan of them."""
+    if layout.rate is None:
+        return optimizer
+    current, optimizer = optimizer[layout.rate], list(optimizer)
+    optimizer[layout.rate] = jnp.where(jnp.isnan(rates), current, rates.astype(current.dtype))
+    return optimizer
 
 
 def _train_step(

@@ -7,10 +7,12 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from trimgrid.data.sources import ArrayData, Data, StreamData, open_data
 from trimgrid.engines.fit_data import for_validation, without_end
 from trimgrid.engines.fit_progress import OnEpoch, Progress
+from trimgrid.engines.rated_pruning import RatedPruning
 from trimgrid.engines.saving import Saving, check_ids, saving
 from trimgrid.engines.trained import OnEpoch as OnEpochs
 from trimgrid.engines.trained import Trained
@@ -31,13 +33,15 @@ def train(
     on_epoch: OnEpoch | None = None,
     saved: Saving | None = None,
     checkpoint: Checkpoint | None = None,
+    rates: NDArray[np.float32] | None = None,
 ) -> Trained:
     """Train a fresh copy of a model with a fresh optimizer, pruning it if a schedule is given.
 
     The original, its optimizer and the global random state stay as they are, and the result
     depends only on the arguments. A loss that stops being finite ends the training: then
     `failure` says at which step. `saved` is called after each step, so that a later call goes on
-    from the `checkpoint` that it left, to the bit as if the training had never stopped.
+    from the `checkpoint` that it left, to the bit as if the training had never stopped. `rates`:
+    the learning rate of each batch, if a schedule is given, see `Task`.
 
     Raises `InputError` for a schedule that can't reach its target and a model without prunable
     weights, and `RunError` for a stream that changes and another training's checkpoint.
@@ -58,7 +62,11 @@ def train(
     optimizer = scaled_for(model, training.fresh_optimizer())
     steps = len(data.sizes)
     if schedule is not None:
-        optimizer = MagnitudePruning(optimizer, schedule, steps=steps * training.epochs)
+        length = steps * training.epochs
+        if rates is None:
+            optimizer = MagnitudePruning(optimizer, schedule, steps=length)
+        else:
+            optimizer = RatedPruning(optimizer, schedule, steps=length, rates=rates)
     compile_model(model, optimizer, training)
     optimizer.build(model.trainable_variables)
     if isinstance(optimizer, MagnitudePruning):
@@ -147,7 +155,7 @@ class SequentialEngine:
             found = None if checkpoints is None else checkpoints.find(task.id)
             settings = task.training, task.schedule, self._validation, report
             with saving(checkpoints, [task]) as saved:
-                trained = train(start, self._data, *settings, saved, found)
+                trained = train(start, self._data, *settings, saved, found, task.rates)
             yield place, trained
 
 

@@ -32,11 +32,13 @@ class Rows(NamedTuple):
     """What differs between rows in a window of steps.
 
     `targets`: the sparsity due after each step, NaN where none is, shape [steps, rows]. `order`:
-    which of the orders of the data a row follows, shape [rows].
+    which of the orders of the data a row follows, shape [rows]. `rates`: the learning rate of each
+    step, NaN where the optimizer's stays as it is, shape [steps, rows].
     """
 
     targets: Any
     order: Any
+    rates: Any
 
 
 class Window(NamedTuple):
@@ -64,14 +66,16 @@ class Window(NamedTuple):
 class Layout:
     """The static shape of a program.
 
-    `pruned`: places of the pruned variables among the trainable ones. `sizes`: the sizes of
-    batches that occur, largest first; `validation_sizes` likewise, empty without validation.
-    `width`: rows of a block. `epochs`: slots for the history of a window. `metrics`: the values
-    with which the metrics begin. `logs`: what a step logs, `validation_logs`: what a validation
-    logs, as arrays' shapes and types.
+    `pruned`: places of the pruned variables among the trainable ones. `rate`: place of the learning
+    rate among the optimizer's variables, None where it follows a schedule of Keras. `sizes`: the
+    sizes of batches that occur, largest first; `validation_sizes` likewise, empty without
+    validation. `width`: rows of a block. `epochs`: slots for the history of a window. `metrics`:
+    the values with which the metrics begin. `logs`: what a step logs, `validation_logs`: what a
+    validation logs, as arrays' shapes and types.
     """
 
     pruned: tuple[int, ...]
+    rate: int | None
     sizes: tuple[int, ...]
     validation_sizes: tuple[int, ...]
     width: int

@@ -12,6 +12,7 @@ import numpy as np
 from trimgrid.errors import InputError
 from trimgrid.grids.grid import AttemptConfig, check_settings
 from trimgrid.grids.names import SETTINGS, fill_template, name_attempts
+from trimgrid.learning_rates import rate_from_table
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
 from trimgrid.suggestions import suggestion
 
@@ -72,8 +73,9 @@ def expand_grid(spec: Spec) -> AttemptGrid:
     format template such as "lr {learning_rate}" in place of the automatic names.
 
     A value is a list, a tuple, a range or an array of one dimension; anything else counts as a list
-    of one. The order is that of scikit-learn's `ParameterGrid`: keys sorted, the last one varies
-    fastest; one dict after the other.
+    of one. A learning rate may also be a dict of the name and the arguments of a schedule, such as
+    {"name": "cosine", "peak": 0.002}. The order is that of scikit-learn's `ParameterGrid`: keys
+    sorted, the last one varies fastest; one dict after the other.
 
     Raises `InputError` for unknown keys and schedules, arguments that the schedule does not take or
     lacks, empty lists, values that the schedule or `check_settings` refuses, attempts that are
@@ -163,6 +165,8 @@ def expand_one(spec: Any, where: str, known: Sequence[str]) -> list[AttemptConfi
         chosen = dict(zip(lists, values, strict=True))
         settings = {key: chosen.pop(key) for key in SETTINGS if key in chosen}
         try:
+            if isinstance(rate := settings.get("learning_rate"), Mapping):
+                settings["learning_rate"] = rate_from_table(rate)
             attempt = AttemptConfig("", _schedule(chosen), **settings)
             check_settings(attempt)
             if template is not None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from trimgrid.arguments import check_integer
 from trimgrid.errors import InputError
+from trimgrid.learning_rates import Cosine, LearningRate, OneCycle, check_name
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
 
 
@@ -22,7 +23,10 @@ class AttemptConfig:
 
     What an attempt has of its own may be given as well; `None` takes it from the training:
     `learning_rate` is a number above 0 in place of the one of the training's optimizer, which must
-    then not follow a learning-rate schedule; `optimizer` is a Keras optimizer or its name;
+    then not follow a learning-rate schedule; a `Cosine` or `OneCycle` with a rate for each batch;
+    "rewind", the rates of the original's training run through once more, over all of this one;
+    or "as_is", the optimizer's own, which is what `None` is. In a schedule of several rounds all
+    but numbers and "as_is" run anew in each round. `optimizer` is a Keras optimizer or its name;
     `seed` is an integer of at least 0 for the order of the data and the random layers.
 
     Nothing is checked here: see `check_grid`. Optimizers are equal only if they are the same
@@ -37,7 +41,7 @@ class AttemptConfig:
     name: str
     pruning_schedule: Schedule
     _: KW_ONLY
-    learning_rate: float | None = None
+    learning_rate: LearningRate | None = None
     optimizer: Any = field(default=None, hash=False)  # the config of one is a dict
     seed: int | None = None
 
@@ -144,22 +148,19 @@ def _check_plan(schedule: Schedule, steps: int) -> None:
 def check_settings(attempt: AttemptConfig) -> None:
     """Check the learning rate, the optimizer and the seed that an attempt has of its own.
 
-    Raises `InputError` for a rate that is no finite number above 0, what is no optimizer, a seed
-    that is no integer of at least 0, and for a rate next to an optimizer.
+    Raises `InputError` for a rate that is no finite number above 0, no schedule and no name of one,
+    what is no optimizer, a seed that is no integer of at least 0, and for a number for a rate next
+    to an optimizer.
 
     >>> check_settings(AttemptConfig("half", ConstantSparsity(0.5), learning_rate=0.01))
     """
     rate, optimizer = attempt.learning_rate, attempt.optimizer
-    if rate is not None and optimizer is not None:
+    _check_rate(rate)
+    if isinstance(rate, Real) and optimizer is not None:
         raise InputError(
             "An attempt has a learning rate or an optimizer of its own, not both. "
             f"Received: learning_rate={rate!r}, optimizer={optimizer!r}. "
             "Give the optimizer the learning rate."
-        )
-    if rate is not None and not _is_positive(rate):
-        raise InputError(
-            "learning_rate must be a finite number above 0. "
-            f"Received: learning_rate={rate!r}. Give a number, or an optimizer that has a schedule."
         )
     # Floor 0 knows no Keras: what is told apart here is told by its shape.
     named = isinstance(optimizer, str | dict) and bool(optimizer)
@@ -171,6 +172,19 @@ def check_settings(attempt: AttemptConfig) -> None:
         )
     if attempt.seed is not None:
         check_integer("seed", attempt.seed, minimum=0)
+
+
+def _check_rate(rate: object) -> None:
+    if rate is None or isinstance(rate, Cosine | OneCycle):
+        return
+    if isinstance(rate, str):
+        check_name(rate)
+    elif not _is_positive(rate):
+        raise InputError(
+            "learning_rate must be a finite number above 0. "
+            f"Received: learning_rate={rate!r}. Give a number, or an object with a rate for each "
+            "batch, such as Cosine(peak=0.002)."
+        )
 
 
 def _is_positive(number: object) -> bool:

@@ -10,16 +10,21 @@ import numpy as np
 from trimgrid.errors import InputError
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.json_values import JSON, class_name, json_value
+from trimgrid.learning_rates import AS_IS, REWIND, Cosine, LearningRate, OneCycle, table_of
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
 
 
-def attempt_config(attempt: AttemptConfig, steps: int) -> dict[str, JSON]:
+def attempt_config(
+    attempt: AttemptConfig, steps: int, original_steps: int | None = None
+) -> dict[str, JSON]:
     """Return all of an attempt, but its name, that determines its result, ready for JSON.
 
-    `steps` is the number of batches of the training. "schedule" holds the class, the arguments if
+    `steps` is the number of batches of the training, `original_steps` that of the original's.
+    "schedule" holds the class, the arguments if
     it is one of trimgrid's, and the SHA-256 of the plan: `steps + 1` sparsities, NaN without an
-    update. "optimizer" is None, a name in small letters, or {"class_name", "config"}. The same in
-    every process and on every machine.
+    update. "learning_rate" is None, a number, or the name of a schedule with its arguments.
+    "optimizer" is None, a name in small letters, or {"class_name", "config"}. The same in every
+    process and on every machine.
 
     Raises `InputError`, with the attempt's name, for a schedule that refuses its plan and for an
     optimizer that holds something which can't be told, such as a function.
@@ -34,10 +39,10 @@ def attempt_config(attempt: AttemptConfig, steps: int) -> dict[str, JSON]:
         optimizer = _optimizer_config(attempt.optimizer)
     except InputError as error:
         raise InputError(f"{attempt.name}: {error}") from error
-    rate, seed = attempt.learning_rate, attempt.seed
+    seed = attempt.seed
     return {
         "schedule": schedule,
-        "learning_rate": None if rate is None else float(rate),
+        "learning_rate": _rate_config(attempt.learning_rate, original_steps),
         "optimizer": optimizer,
         "seed": None if seed is None else int(seed),
     }
@@ -53,6 +58,14 @@ def _schedule_config(schedule: Schedule, steps: int) -> dict[str, JSON]:
         return {"class": type(schedule).__name__, **arguments, "plan": digest}
     # Of the others only the plan counts, and what they hold need not be tellable.
     return {"class": class_name(schedule), "plan": digest}
+
+
+def _rate_config(rate: LearningRate | None, original_steps: int | None) -> JSON:
+    if rate is None or rate == AS_IS:
+        return None
+    if rate == REWIND:
+        return {"name": REWIND, "original_steps": original_steps}
+    return table_of(rate) if isinstance(rate, Cosine | OneCycle) else float(rate)
 
 
 def _optimizer_config(optimizer: Any) -> JSON:

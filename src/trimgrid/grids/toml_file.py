@@ -21,15 +21,15 @@ def load_grid(path: str | Path) -> AttemptGrid:
 
     `preset = "article"` at the top gives the attempts of `article_grid()` first. Each table
     `[[grid]]` holds lists that are combined as by `expand_grid`, each table `[[attempt]]` one
-    attempt with a `name`; the order is: preset, grids, attempts. An optimizer is a name, or a table
-    of a name and its arguments::
+    attempt with a `name`; the order is: preset, grids, attempts. An optimizer, and a schedule of
+    learning rates, is a name, or a table of a name and its arguments::
 
         preset = "article"
 
         [[grid]]
         initial_sparsity = 0.1
         final_sparsity = [0.5, 0.8]
-        learning_rate = [1e-3, 1e-4]
+        learning_rate = [1e-3, "rewind", { name = "cosine", peak = 0.002 }]
 
         [[attempt]]
         name = "slow"

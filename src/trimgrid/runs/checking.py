@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trimgrid.arguments import check_integer
+from trimgrid.compiled_settings import counted_steps
 from trimgrid.data.checks import check_data
 from trimgrid.data.sources import ArrayData, Data, StreamData, open_data
 from trimgrid.errors import InputError
 from trimgrid.grids.grid import AttemptConfig, check_grid
+from trimgrid.learning_rates import AS_IS, REWIND, rate_plan
+from trimgrid.rewinding import Rewound, with_planned_rate
 from trimgrid.training import Task, Training
 
 ORIGINAL = "original (unpruned)"
@@ -41,19 +48,38 @@ def open_checked(
     return opened
 
 
-def check_attempts(grid: Sequence[AttemptConfig], training: Training, steps: int) -> None:
+@dataclass(frozen=True)
+class Lengths:
+    """How many batches trainings take: `steps` each attempt, `original` the one before them all."""
+
+    steps: int
+    original: int
+
+    @classmethod
+    def of(cls, model: Any, train: Opened, training: Training, pretrain_epochs: int) -> Lengths:
+        """Return the lengths of a run that trains the original for so many epochs.
+
+        Of an original that is trained already it is what its optimizer has counted, or where that
+        is nothing the length of the attempts.
+        """
+        epoch = len(train.sizes)
+        steps = epoch * training.epochs
+        return cls(steps, epoch * pretrain_epochs or counted_steps(model) or steps)
+
+
+def check_attempts(grid: Sequence[AttemptConfig], training: Training, lengths: Lengths) -> None:
     """Check that every attempt can be trained for so many steps, with settings of its own.
 
     Raises `InputError` with the attempt's name.
     """
-    check_grid(grid, steps)
+    check_grid(grid, lengths.steps)
     if any(attempt.name == ORIGINAL for attempt in grid):
         raise InputError(
             "Names in a grid must differ from the original's. "
             f"Received: name={ORIGINAL!r}. Rename the attempt."
         )
     for attempt in grid:
-        tasks_of(attempt, training, 1)
+        tasks_of(attempt, training, 1, lengths)
 
 
 def check_amounts(repeats: int, memory: int | None) -> None:
@@ -68,20 +94,48 @@ def check_amounts(repeats: int, memory: int | None) -> None:
         check_integer("memory", memory, minimum=1)
 
 
-def tasks_of(attempt: AttemptConfig, training: Training, repeats: int) -> list[Task]:
+def attempt_seeds(attempt: AttemptConfig, training: Training, repeats: int) -> list[int]:
+    """Return the seeds of the trainings of an attempt.
+
+    >>> from trimgrid.grids.grid import article_grid
+    >>> attempt_seeds(article_grid()[0], Training("mse", seed=3), repeats=2)
+    [3, 4]
+    """
+    first = training.seed if attempt.seed is None else attempt.seed
+    return list(range(first, first + repeats))
+
+
+def tasks_of(
+    attempt: AttemptConfig, training: Training, repeats: int, lengths: Lengths
+) -> list[Task]:
     """Return the trainings of an attempt: one for each seed.
 
     Raises `InputError` for settings of its own that it can't have.
     """
+    own, rates = training, None
     try:
         if attempt.optimizer is not None:
-            training = replace(training, optimizer=attempt.optimizer)
-        if attempt.learning_rate is not None:
-            training = training.with_learning_rate(attempt.learning_rate)
+            own = replace(training, optimizer=attempt.optimizer)
+        rate = attempt.learning_rate
+        if isinstance(rate, Real):
+            own = own.with_learning_rate(float(rate))
+        elif rate not in (None, AS_IS):
+            rates = _planned_rates(attempt, training, lengths)
+            own = with_planned_rate(own, rates)
     except InputError as error:
         raise InputError(f"{attempt.name}: {error}") from error
-    seed = training.seed if attempt.seed is None else attempt.seed
     return [
-        Task(attempt.name, attempt.pruning_schedule, replace(training, seed=seed + repeat))
-        for repeat in range(repeats)
+        Task(attempt.name, attempt.pruning_schedule, replace(own, seed=seed), rates=rates)
+        for seed in attempt_seeds(attempt, training, repeats)
     ]
+
+
+def _planned_rates(
+    attempt: AttemptConfig, training: Training, lengths: Lengths
+) -> NDArray[np.float32]:
+    """The learning rate of each batch of an attempt, of each round of its schedule anew."""
+    rate: Any = attempt.learning_rate
+    if rate == REWIND:
+        rate = Rewound(training, lengths.original)
+    rounds = getattr(attempt.pruning_schedule, "rounds", None)
+    return rate_plan(rate, lengths.steps, None if rounds is None else rounds(lengths.steps))

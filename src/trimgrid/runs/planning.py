@@ -9,24 +9,25 @@ from trimgrid.digests import digest
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.grids.identity import attempt_config
 from trimgrid.run_directory.store import Planned
-from trimgrid.runs.checking import ORIGINAL, tasks_of
+from trimgrid.runs.checking import ORIGINAL, Lengths, attempt_seeds
 from trimgrid.training import Training
 
 
 def plan_attempts(
-    grid: Sequence[AttemptConfig], steps: int, settings: Mapping[str, Any]
+    grid: Sequence[AttemptConfig], lengths: Lengths, settings: Mapping[str, Any]
 ) -> dict[str, Planned]:
     """Return the original and the attempts by their names, in their order.
 
-    `steps`: the batches on which each attempt trains. `settings`: what all attempts share.
+    `settings`: what all attempts share.
 
     >>> from trimgrid.grids.grid import article_grid
-    >>> planned = plan_attempts(article_grid()[:2], 100, {"epochs": 3})
+    >>> planned = plan_attempts(article_grid()[:2], Lengths(100, 100), {"epochs": 3})
     >>> list(planned), len({each.id for each in planned.values()})
     (['original (unpruned)', 'poly decay 10/50', 'poly decay 20/50'], 3)
     """
     configs: dict[str, dict[str, Any]] = {ORIGINAL: {"original": True}}
-    configs |= {attempt.name: attempt_config(attempt, steps) for attempt in grid}
+    steps, original = lengths.steps, lengths.original
+    configs |= {attempt.name: attempt_config(attempt, steps, original) for attempt in grid}
     return {
         name: Planned(digest([settings, config]), name, config) for name, config in configs.items()
     }
@@ -43,6 +44,5 @@ def seeds_of(
     """
     seeds = {ORIGINAL: [training.seed]}
     for attempt in grid:
-        tasks = tasks_of(attempt, training, repeats)
-        seeds[attempt.name] = [task.training.seed for task in tasks]
+        seeds[attempt.name] = attempt_seeds(attempt, training, repeats)
     return seeds

@@ -23,6 +23,7 @@ from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.checkpoints import Checkpoints
 from trimgrid.runs.checking import (
     ORIGINAL,
+    Lengths,
     Opened,
     Say,
     check_amounts,
@@ -109,12 +110,12 @@ def run_grid(
     watched = None
     if validation is not None:
         watched = open_checked(model, validation, training, "validation data")
-    check_attempts(grid, training, len(train.sizes) * training.epochs)
-    check_prunable(model.trainable_variables)
-    check_amounts(repeats, memory)
     epochs = training.epochs
     if pretrain_epochs is not None:
         epochs = check_integer("pretrain_epochs", pretrain_epochs, minimum=0)
+    check_attempts(grid, training, Lengths.of(model, train, training, epochs))
+    check_prunable(model.trainable_variables)
+    check_amounts(repeats, memory)
     return run_attempts(
         model,
         grid,
@@ -156,10 +157,11 @@ def run_attempts(
     """
     choice = choose_engine(model, engine)
     known = {name: None if keeper is None else keeper.finished(name) for name in _names(grid)}
+    lengths = Lengths.of(model, train, training, pretrain_epochs)
     tasks = [
         task if keeper is None else replace(task, id=keeper.training_id(task.name, repeat))
         for attempt in grid
-        for repeat, task in enumerate(tasks_of(attempt, training, repeats))
+        for repeat, task in enumerate(tasks_of(attempt, training, repeats, lengths))
     ]
     missing = [task for task in tasks if known[task.name] is None]
     opened = None

@@ -20,7 +20,7 @@ from trimgrid.measures.error_measures import error_measure
 from trimgrid.prunable import check_prunable
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.store import MANIFEST, RunDirectory, read_manifest
-from trimgrid.runs.checking import ORIGINAL, Say, check_amounts, check_attempts
+from trimgrid.runs.checking import ORIGINAL, Lengths, Say, check_amounts, check_attempts
 from trimgrid.runs.keeping import Logger, RunKeeper
 from trimgrid.runs.planning import plan_attempts, seeds_of
 from trimgrid.runs.progress import Progress
@@ -158,7 +158,8 @@ class Study:
         trained; `OSError`, which names the file, for a full disk.
         """
         folder = Path(run_dir) if run_dir is not None else Path("runs", self.model.name)
-        check_attempts(grid, self.training, self.steps)
+        lengths = Lengths.of(self.model, self.data.train, self.training, self.pretrain_epochs)
+        check_attempts(grid, self.training, lengths)
         check_amounts(repeats, memory)
         if not checkpoint_seconds > 0:
             raise InputError(
@@ -167,7 +168,7 @@ class Study:
             )
         engine, settled = self._engine(folder, engine)
         settings = self._settings(settled, repeats, tflite)
-        planned = plan_attempts(grid, self.steps, settings)
+        planned = plan_attempts(grid, lengths, settings)
         with ExitStack() as stack:
             store = stack.enter_context(RunDirectory(folder, settings, about()))
             store.plan(list(planned.values()))
