@@ -31,7 +31,7 @@ class Group:
     """A group on the devices: where its rows lie, their state, and what stays the same.
 
     `order`: which order of the data each row follows, `blocks`: how many a device has to do,
-    `seeds`: those of the orders.
+    `seeds`: those of the orders. `teacher`: its weights, if there is one.
     """
 
     places: Places
@@ -39,6 +39,7 @@ class Group:
     order: Any
     blocks: Any
     seeds: list[int]
+    teacher: Any
 
 
 class GroupProgram:
@@ -67,6 +68,7 @@ class GroupProgram:
             metrics=carrier.metrics,
             logs=carrier.logs,
             validation_logs=carrier.validation_logs,
+            train_step=carrier.train_step,
         )
         self._compiled: Any = None
 
@@ -90,7 +92,7 @@ class GroupProgram:
             (state, _BY_ROW),
             (rows.targets, _BY_SECOND),
             (rows.order, _BY_ROW),
-            (self.feeder.shapes(), _EVERYWHERE),
+            (self.feeder.shapes()._replace(teacher=self.carrier.teacher), _EVERYWHERE),
             (np.int32(0), _EVERYWHERE),
             (np.int32(0), _EVERYWHERE),
             (places.blocks, _BY_ROW),
@@ -109,14 +111,15 @@ class GroupProgram:
             self._compiled = compile_program(self.lower() if lowered is None else lowered)
         return needed(self._compiled) * self._mesh.size
 
-    def call(self, state: State, rows: Rows, blocks: Any, call: Call) -> tuple[State, Any]:
+    def call(self, group: Group, state: State, rows: Rows, call: Call) -> tuple[State, Any]:
         """Train the steps of a call; return the new state and the history of its window.
 
         The state that is given is used up.
         """
         self.compile()
         first, stop = (self._put(np.int32(each), _EVERYWHERE) for each in (call.first, call.stop))
-        state, seen = self._compiled(state, rows, call.window, first, stop, blocks)
+        window = call.window._replace(teacher=group.teacher)
+        state, seen = self._compiled(state, rows, window, first, stop, group.blocks)
         return state, seen
 
     def seconds(self, tasks: Sequence[Task], plans: Sequence[Plan], steps: int) -> float:
@@ -130,7 +133,7 @@ class GroupProgram:
             rows = Rows(self.targets(plans, 0, group.places), group.order)
             jax.block_until_ready((group.state, rows, call.window))
             began = time.perf_counter()
-            jax.block_until_ready(self.call(group.state, rows, group.blocks, call))
+            jax.block_until_ready(self.call(group, group.state, rows, call))
             times.append(time.perf_counter() - began)
         return min(times)
 
@@ -153,6 +156,7 @@ class GroupProgram:
             self._put(places.spread(mine, 0), _BY_ROW),
             self._put(places.blocks, _BY_ROW),
             seeds[:orders],
+            self._put(self.carrier.teacher, _EVERYWHERE),
         )
 
     def targets(self, plans: Sequence[Plan], begin: int, places: Places) -> Any:

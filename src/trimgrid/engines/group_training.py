@@ -65,7 +65,7 @@ def train_group(
             window_begin = call.begin
             targets = program.targets(plans, window_begin, places)
         began = time.perf_counter()
-        state, seen = program.call(state, Rows(targets, group.order), group.blocks, call)
+        state, seen = program.call(group, state, Rows(targets, group.order), call)
         if call.ended or feeder.source.resident:
             seen = {key: np.asarray(value) for key, value in seen.items()}  # waits for the call
             pace.took(call.stop - call.first, time.perf_counter() - began)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from trimgrid.arguments import check_integer
+from trimgrid.distillation import Distillation, check_distillation
 from trimgrid.errors import InputError
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
 
@@ -24,6 +25,7 @@ class AttemptConfig:
     `learning_rate` is a number above 0 in place of the one of the training's optimizer, which must
     then not follow a learning-rate schedule; `optimizer` is a Keras optimizer or its name;
     `seed` is an integer of at least 0 for the order of the data and the random layers.
+    `distillation` lets the attempt learn from the trained original's outputs too.
 
     Nothing is checked here: see `check_grid`. Optimizers are equal only if they are the same
     object or have the same name.
@@ -40,6 +42,7 @@ class AttemptConfig:
     learning_rate: float | None = None
     optimizer: Any = field(default=None, hash=False)  # the config of one is a dict
     seed: int | None = None
+    distillation: Distillation | None = None
 
 
 def article_grid(end_step: int | None = None) -> list[AttemptConfig]:
@@ -142,10 +145,11 @@ def _check_plan(schedule: Schedule, steps: int) -> None:
 
 
 def check_settings(attempt: AttemptConfig) -> None:
-    """Check the learning rate, the optimizer and the seed that an attempt has of its own.
+    """Check the learning rate, optimizer, seed and distillation that an attempt has of its own.
 
     Raises `InputError` for a rate that is no finite number above 0, what is no optimizer, a seed
-    that is no integer of at least 0, and for a rate next to an optimizer.
+    that is no integer of at least 0, what is no `Distillation`, and for a rate next to an
+    optimizer.
 
     >>> check_settings(AttemptConfig("half", ConstantSparsity(0.5), learning_rate=0.01))
     """
@@ -171,6 +175,7 @@ def check_settings(attempt: AttemptConfig) -> None:
         )
     if attempt.seed is not None:
         check_integer("seed", attempt.seed, minimum=0)
+    check_distillation(attempt.distillation)
 
 
 def _is_positive(number: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ def attempt_config(attempt: AttemptConfig, steps: int) -> dict[str, JSON]:
 
     `steps` is the number of batches of the training. "schedule" holds the class, the arguments if
     it is one of trimgrid's, and the SHA-256 of the plan: `steps + 1` sparsities, NaN without an
-    update. "optimizer" is None, a name in small letters, or {"class_name", "config"}. The same in
-    every process and on every machine.
+    update. "optimizer" is None, a name in small letters, or {"class_name", "config"}.
+    "distillation" is there only where the attempt has one. The same in every process and on every
+    machine.
 
     Raises `InputError`, with the attempt's name, for a schedule that refuses its plan and for an
     optimizer that holds something which can't be told, such as a function.
@@ -35,12 +37,16 @@ def attempt_config(attempt: AttemptConfig, steps: int) -> dict[str, JSON]:
     except InputError as error:
         raise InputError(f"{attempt.name}: {error}") from error
     rate, seed = attempt.learning_rate, attempt.seed
-    return {
+    config: dict[str, JSON] = {
         "schedule": schedule,
         "learning_rate": None if rate is None else float(rate),
         "optimizer": optimizer,
         "seed": None if seed is None else int(seed),
     }
+    # Only where it is set: attempts from before there was distillation keep their ids.
+    if attempt.distillation is not None:
+        config["distillation"] = asdict(attempt.distillation)
+    return config
 
 
 def _schedule_config(schedule: Schedule, steps: int) -> dict[str, JSON]:

@@ -44,9 +44,14 @@ def open_checked(
 def check_attempts(grid: Sequence[AttemptConfig], training: Training, steps: int) -> None:
     """Check that every attempt can be trained for so many steps, with settings of its own.
 
-    Raises `InputError` with the attempt's name.
+    Raises `InputError` with the attempt's name, and for a shared training with a distillation.
     """
     check_grid(grid, steps)
+    if training.distillation is not None:
+        raise InputError(
+            "The original has no teacher, so that distillation is the attempts' own setting. "
+            f"Received: distillation={training.distillation!r} for all. Give it to the attempts."
+        )
     if any(attempt.name == ORIGINAL for attempt in grid):
         raise InputError(
             "Names in a grid must differ from the original's. "
@@ -78,6 +83,8 @@ def tasks_of(attempt: AttemptConfig, training: Training, repeats: int) -> list[T
             training = replace(training, optimizer=attempt.optimizer)
         if attempt.learning_rate is not None:
             training = training.with_learning_rate(attempt.learning_rate)
+        if attempt.distillation is not None:
+            training = replace(training, distillation=attempt.distillation)
     except InputError as error:
         raise InputError(f"{attempt.name}: {error}") from error
     seed = training.seed if attempt.seed is None else attempt.seed
