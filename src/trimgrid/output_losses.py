@@ -146,7 +146,7 @@ class _FunctionLoss(keras.losses.Loss):  # type: ignore[misc]
 
     def __init__(self, function: Any) -> None:
         super().__init__(name=getattr(function, "__name__", "loss"))
-        self._function = function
+        self.function = function
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Bring both to the same rank, as Keras does, and call the function."""
@@ -161,7 +161,7 @@ class _FunctionLoss(keras.losses.Loss):  # type: ignore[misc]
                 y_true = keras.ops.expand_dims(y_true, -1)
             else:
                 y_pred = keras.ops.squeeze(y_pred, -1)
-        return self._function(y_true, y_pred)
+        return self.function(y_true, y_pred)
 
 
 def _floats(array: Any) -> Any:

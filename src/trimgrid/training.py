@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimgrid.arguments import check_integer
+from trimgrid.distillation import Distillation, check_distillation
 from trimgrid.errors import InputError
 from trimgrid.objectives import (
     check_loss,
@@ -36,11 +37,12 @@ class Training:
     `seed` determines the order of the data and the random layers. `metrics`: Keras metrics for the
     history, of which every training gets fresh ones, or their names; for several outputs in
     whatever structure `compile` takes. `class_weight`: the weight of each class's examples in the
-    loss, 1 where not named.
+    loss, 1 where not named. `distillation`: how a copy of a model learns from that model too; only
+    attempts have it, through `AttemptConfig`.
 
     Raises `InputError` for epochs or a batch size below 1, a negative seed, unknown names, weights
     of losses that are no numbers, metrics and optimizers that can't be made, a learning rate of 0
-    or below, and an optimizer that prunes.
+    or below, an optimizer that prunes, and what is no `Distillation`.
 
     >>> Training(loss="mse", epochs=100, batch_size=80).steps(480)
     600
@@ -54,6 +56,7 @@ class Training:
     metrics: Sequence[Any] | Mapping[str, Any] = ()
     class_weight: Mapping[int, float] | None = None
     loss_weights: Sequence[float] | Mapping[str, float] | None = None
+    distillation: Distillation | None = None
 
     def __post_init__(self) -> None:
         check_loss(self.loss)
@@ -70,6 +73,7 @@ class Training:
                 "The optimizer of a training only trains: what is pruned, the attempts say. "
                 f"Received: optimizer={self.optimizer.name!r}. Give the optimizer inside it."
             )
+        check_distillation(self.distillation)
         for name, minimum in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
             object.__setattr__(self, name, check_integer(name, getattr(self, name), minimum))
 

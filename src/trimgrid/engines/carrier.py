@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from trimgrid import masks
 from trimgrid.data.sources import Batch
+from trimgrid.distilling import distilled_step, outputs_of
 from trimgrid.engines.shapes import State
-from trimgrid.errors import first_line
+from trimgrid.errors import InputError, first_line
 from trimgrid.models import copy_model, random_states
 from trimgrid.prunable import check_prunable
 from trimgrid.randomness import isolated_randomness
@@ -33,7 +35,7 @@ class Carrier:
     `example`: a batch, and `validation_example` likewise, to build the metrics on.
 
     Raises `UntraceableError` if JAX can't trace the training step, and `InputError` for a model
-    without prunable weights.
+    without prunable weights, or one that can't be distilled as the training wants it.
     """
 
     def __init__(
@@ -57,8 +59,9 @@ class Carrier:
             # Keras makes the metrics' variables in the first step. In this scope they come to life
             # at its end, outside the tracing.
             with keras.StatelessScope():
-                step = self.model.train_step
-                self.logs, _ = jax.eval_shape(step, self._values(), _shapes(example))
+                values = self._values()
+                teacher = None if training.distillation is None else values[:2]
+                self.logs, _ = jax.eval_shape(self.train_step, values, _shapes(example), teacher)
             if validation_example is not None:
                 logs, _ = jax.eval_shape(
                     self.model.test_step,
@@ -66,6 +69,8 @@ class Carrier:
                     _shapes(validation_example),
                 )
                 self.validation_logs = {f"val_{key}": value for key, value in logs.items()}
+        except InputError:
+            raise
         except Exception as error:  # whatever a layer does that is not for tracing
             reason = _reason(error)
             raise UntraceableError(f"{type(reason).__name__}: {first_line(reason)}") from error
@@ -90,6 +95,28 @@ class Carrier:
         """The bytes of the state of one row."""
         masks = sum(self._initial[0][place].size for place in self.pruned)
         return masks + sum(array.nbytes for part in self._initial for array in part)
+
+    @property
+    def teacher(self) -> tuple[Arrays, Arrays] | None:
+        """The weights of the teacher, from which rows start too; None without distillation."""
+        return None if self.training.distillation is None else self._initial[:2]
+
+    @property
+    def teacher_bytes(self) -> int:
+        """The bytes of the teacher's weights, which all rows share."""
+        return sum(array.nbytes for array in jax.tree.leaves(self.teacher))
+
+    def train_step(self, state: Any, batch: Any, teacher: Any) -> Any:
+        """Keras' `train_step`; with the values of a teacher's weights the row learns from it."""
+        if teacher is None:
+            return self.model.train_step(state, batch)
+        outputs = partial(outputs_of, self.model)
+        if jax.default_backend() == "cpu":
+            # One row after the other: in one product with the batches of several rows the last
+            # bits of a row could depend on its place among them.
+            outputs = jax.custom_batching.sequential_vmap(outputs)
+        step = distilled_step(self.model, self.training, partial(outputs, teacher))
+        return step(state, batch)
 
     def begin_from(self, weights: Sequence[Any]) -> None:
         """Take the weights from which rows start, as `get_weights` gives them."""

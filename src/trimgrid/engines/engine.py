@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trimgrid.data.sources import ArrayData, StreamData
+from trimgrid.distilling import check_distillable
 from trimgrid.engines.choice import EngineChoice
 from trimgrid.engines.sequential import SequentialEngine
 from trimgrid.engines.trained import OnEpoch, Trained
@@ -63,8 +64,12 @@ def open_engine(
 
     With `fallback` a model that JAX can't trace goes to the sequential engine.
 
-    Raises `InputError` as the engine does, and without `fallback` for a model that JAX can't trace.
+    Raises `InputError` as the engine does, without `fallback` for a model that JAX can't trace, and
+    for one that can't learn from its own outputs where a training has a distillation.
     """
+    taught = [task.training for task in tasks if task.training.distillation is not None]
+    if taught:  # they differ in numbers only
+        check_distillable(model, taught[0], next(data.epoch(None, 0)))
     if choice.engine == "vectorized":
         # Only here: JAX need not be imported where it is not wanted.
         from trimgrid.engines.carrier import UntraceableError

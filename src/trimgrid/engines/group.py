@@ -31,7 +31,7 @@ class Group:
     """A group on the devices: where its rows lie, their state, and what stays the same.
 
     `order`: which order of the data each row follows, `blocks`: how many a device has to do,
-    `seeds`: those of the orders.
+    `seeds`: those of the orders. `teacher`: its weights, if there is one.
     """
 
     places: Places
@@ -39,6 +39,7 @@ class Group:
     order: Any
     blocks: Any
     seeds: list[int]
+    teacher: Any
 
 
 class GroupProgram:
@@ -68,6 +69,7 @@ class GroupProgram:
             metrics=carrier.metrics,
             logs=carrier.logs,
             validation_logs=carrier.validation_logs,
+            train_step=carrier.train_step,
         )
         self._compiled: Any = None
 
@@ -90,7 +92,7 @@ class GroupProgram:
             (rows.targets, _BY_SECOND),
             (rows.order, _BY_ROW),
             (rows.rates, _BY_SECOND),
-            (self.feeder.shapes(), _EVERYWHERE),
+            (self.feeder.shapes()._replace(teacher=self.carrier.teacher), _EVERYWHERE),
             (np.int32(0), _EVERYWHERE),
             (np.int32(0), _EVERYWHERE),
             (places.blocks, _BY_ROW),
@@ -110,14 +112,15 @@ class GroupProgram:
             self._compiled = compile_program(self.lower() if lowered is None else lowered)
         return needed(self._compiled) * self._mesh.size
 
-    def call(self, state: State, rows: Rows, blocks: Any, call: Call) -> tuple[State, Any]:
+    def call(self, group: Group, state: State, rows: Rows, call: Call) -> tuple[State, Any]:
         """Train the steps of a call; return the new state and the history of its window.
 
         The state that is given is used up.
         """
         self.compile()
         first, stop = (self._put(np.int32(each), _EVERYWHERE) for each in (call.first, call.stop))
-        state, seen = self._compiled(state, rows, call.window, first, stop, blocks)
+        window = call.window._replace(teacher=group.teacher)
+        state, seen = self._compiled(state, rows, window, first, stop, group.blocks)
         return state, seen
 
     def seconds(self, tasks: Sequence[Task], plans: Sequence[Plan], steps: int) -> float:
@@ -131,7 +134,7 @@ class GroupProgram:
             rows = self.rows(tasks, plans, 0, group)
             jax.block_until_ready((group.state, rows, call.window))
             began = time.perf_counter()
-            jax.block_until_ready(self.call(group.state, rows, group.blocks, call))
+            jax.block_until_ready(self.call(group, group.state, rows, call))
             times.append(time.perf_counter() - began)
         return min(times)
 
@@ -154,6 +157,7 @@ class GroupProgram:
             self._put(places.spread(mine, 0), _BY_ROW),
             self._put(places.blocks, _BY_ROW),
             seeds[:orders],
+            self._put(self.carrier.teacher, _EVERYWHERE),
         )
 
     def rows(self, tasks: Sequence[Task], plans: Sequence[Plan], begin: int, group: Group) -> Rows:

@@ -65,7 +65,7 @@ def train_group(
             window_begin = call.begin
             differing = program.rows(tasks, plans, window_begin, group)
         began = time.perf_counter()
-        state, seen = program.call(state, differing, group.blocks, call)
+        state, seen = program.call(group, state, differing, call)
         if call.ended or feeder.source.resident:
             seen = {key: np.asarray(value) for key, value in seen.items()}  # waits for the call
             pace.took(call.stop - call.first, time.perf_counter() - began)

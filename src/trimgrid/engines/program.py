@@ -94,7 +94,7 @@ def _block(
             for start, value in zip(layout.metrics, metrics, strict=True)
         ]
         logs, (trainable, *rest) = _train_step(
-            model, layout, (trainable, other, optimizer, metrics), rows.order, window, step
+            layout, (trainable, other, optimizer, metrics), rows.order, window, step
         )
         # A train_step of one's own need not log its loss: then only the weights tell, at the end.
         loss = logs.get("loss", jnp.zeros(layout.width)).astype("float32")
@@ -131,7 +131,7 @@ def _at_rates(layout: Layout, optimizer: list[Any], rates: Any) -> list[Any]:
 
 
 def _train_step(
-    model: Any, layout: Layout, state: Any, order: Any, window: Window, step: Any
+    layout: Layout, state: Any, order: Any, window: Window, step: Any
 ) -> tuple[dict[str, Any], Any]:
     """One step of the rows of a block: Keras' `train_step`, for each size of batch that occurs."""
 
@@ -141,7 +141,8 @@ def _train_step(
             # share are rounded in another way, and repeats would differ from single runs.
             examples = window.take[order, step][:, :size]
             batch = jax.tree.map(lambda array: array[examples], window.data)
-            return over_rows(model.train_step, layout.width, (0, 0), state, batch)
+            each = (state, batch, window.teacher)
+            return over_rows(layout.train_step, layout.width, (0, 0, None), *each)
 
         return run
 
@@ -149,7 +150,7 @@ def _train_step(
 
 
 def over_rows(
-    function: Callable[..., Any], width: int, axes: tuple[int | None, int | None], *arguments: Any
+    function: Callable[..., Any], width: int, axes: tuple[int | None, ...], *arguments: Any
 ) -> Any:
     """Call a function for every row of a block: a plain call for one row, else `jax.vmap`."""
     if width > 1:

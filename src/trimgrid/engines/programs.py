@@ -76,7 +76,8 @@ class Programs:
 
     def _planned(self, carrier: Carrier, attempts: int) -> GroupProgram:
         """The program for so many attempts, as wide as is fastest, as long as memory allows."""
-        room = max(1, (self._budget - self._fixed_bytes()) // (ROOM * carrier.row_bytes))
+        fixed = self._fixed_bytes() + carrier.teacher_bytes * len(self._devices)
+        room = max(1, (self._budget - fixed) // (ROOM * carrier.row_bytes))
         rows = min(attempts, room)
 
         def program(loop: bool) -> GroupProgram:
@@ -167,8 +168,12 @@ class Programs:
 
 
 def kind_of(training: Training) -> str:
-    """What of a training is compiled: its optimizer, but for what that holds in variables."""
-    return json.dumps(_compiled_settings(training.fresh_optimizer()), sort_keys=True, default=repr)
+    """What of a training is compiled: its optimizer, but for what that holds in variables, and how
+    it distills."""
+    settings = _compiled_settings(training.fresh_optimizer())
+    if training.distillation is not None:
+        settings["distillation"] = repr(training.distillation)
+    return json.dumps(settings, sort_keys=True, default=repr)
 
 
 def _compiled_settings(optimizer: Any) -> dict[str, Any]:

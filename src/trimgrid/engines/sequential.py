@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimgrid.data.sources import ArrayData, Data, StreamData, open_data
+from trimgrid.distilling import distilled_step, taught_by
 from trimgrid.engines.fit_data import for_validation, without_end
 from trimgrid.engines.fit_progress import OnEpoch, Progress
 from trimgrid.engines.rated_pruning import RatedPruning
@@ -38,10 +39,11 @@ def train(
     """Train a fresh copy of a model with a fresh optimizer, pruning it if a schedule is given.
 
     The original, its optimizer and the global random state stay as they are, and the result
-    depends only on the arguments. A loss that stops being finite ends the training: then
-    `failure` says at which step. `saved` is called after each step, so that a later call goes on
-    from the `checkpoint` that it left, to the bit as if the training had never stopped. `rates`:
-    the learning rate of each batch, if a schedule is given, see `Task`.
+    depends only on the arguments. In a training with distillation the original is the teacher, as
+    it is. A loss that stops being finite ends the training: then `failure` says at which step.
+    `saved` is called after each step, so that a later call goes on from the `checkpoint` that it
+    left, to the bit as if the training had never stopped. `rates`: the learning rate of each batch,
+    if a schedule is given, see `Task`.
 
     Raises `InputError` for a schedule that can't reach its target and a model without prunable
     weights, and `RunError` for a stream that changes and another training's checkpoint.
@@ -68,6 +70,8 @@ def train(
         else:
             optimizer = RatedPruning(optimizer, schedule, steps=length, rates=rates)
     compile_model(model, optimizer, training)
+    if training.distillation is not None:
+        model.train_step = distilled_step(model, training, taught_by(original))
     optimizer.build(model.trainable_variables)
     if isinstance(optimizer, MagnitudePruning):
         optimizer.begin()
@@ -102,6 +106,8 @@ def train(
             raise
     if not parts:
         optimizer.finalize_variable_values(model.trainable_variables)  # as `fit` does at its end
+    if training.distillation is not None:
+        del model.train_step  # what was trained has no teacher any more
     failure = progress.failure
     if failure is None and not all(np.isfinite(a).all() for a in model.get_weights()):
         failure = f"the weights stopped being finite by step {progress.step}"

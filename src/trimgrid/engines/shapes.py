@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -48,7 +49,8 @@ class Window(NamedTuple):
     [orders, steps, batch]. Of each step: `kind`, which of the batch sizes it has, `fresh`, whether
     the metrics begin anew before it, `slot`, the epoch of the window that it ends, else the number
     of epochs. `validation`: as `data`, `validation_take` [batches, batch], `validation_kind`.
-    `offset`: the window's first step in the training.
+    `offset`: the window's first step in the training. `teacher`: the values of a teacher's
+    trainable and other variables, None without distillation.
     """
 
     data: Any
@@ -60,6 +62,7 @@ class Window(NamedTuple):
     validation: Any
     validation_take: Any
     validation_kind: Any
+    teacher: Any = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ class Layout:
     sizes of batches that occur, largest first; `validation_sizes` likewise, empty without
     validation. `width`: rows of a block. `epochs`: slots for the history of a window. `metrics`:
     the values with which the metrics begin. `logs`: what a step logs, `validation_logs`: what a
-    validation logs, as arrays' shapes and types.
+    validation logs, as arrays' shapes and types. `train_step`: from the state of a row, a batch and
+    the teacher to the logs and the new state.
     """
 
     pruned: tuple[int, ...]
@@ -83,3 +87,4 @@ class Layout:
     metrics: list[Any]
     logs: dict[str, Any]
     validation_logs: dict[str, Any]
+    train_step: Callable[[Any, Any, Any], Any]

@@ -38,12 +38,12 @@ class VectorizedEngine:
     that are decoded once for all attempts.
 
     `model`: the original, trained or not; it stays as it is. `data`, `validation`: what
-    `open_data` gives. `training`: the settings that all trainings share but for the
-    seed and the optimizer. `attempts`: how many trainings will be asked for at once, `seeds`: how
-    many different seeds they have, `others`: their settings, so that one with another optimizer
-    that can't be trained is found out now. `memory`: the bytes that training may take, None for
-    60 % of what is free. `say`: called with a line on each choice made. `kept`: the folder in which
-    a run keeps what its choices were made by.
+    `open_data` gives. `training`: the settings that all trainings share but for the seed, the
+    optimizer and the distillation. `attempts`: how many trainings will be asked for at once,
+    `seeds`: how many different seeds they have, `others`: their settings, so that one with another
+    optimizer or a distillation that can't be trained is found out now. `memory`: the bytes that
+    training may take, None for 60 % of what is free. `say`: called with a line on each choice made.
+    `kept`: the folder in which a run keeps what its choices were made by.
 
     Raises `InputError` if the backend is not JAX, the memory is too small for one attempt or the
     model has no prunable weights, and `UntraceableError` if JAX can't trace its training step.
@@ -103,6 +103,7 @@ class VectorizedEngine:
         """Train each task from the same weights; yield its place and what came out, as it comes.
 
         `weights`: as `get_weights` of a copy of the original gives them; None: the original's own.
+        With distillation they are the teacher's too.
         The model of a `Trained` is the same object each time: it is good until the next is asked
         for. `checkpoints`: see `trimgrid.engines.engine.Engine`.
 

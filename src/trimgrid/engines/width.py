@@ -16,6 +16,7 @@ import numpy as np
 
 from trimgrid.atomic import replacing
 from trimgrid.cache import cache_folder
+from trimgrid.engines.carrier import Carrier
 from trimgrid.engines.group import GroupProgram
 from trimgrid.engines.layers import has_convolutions, has_recurrence
 from trimgrid.engines.memory import NoRoomError
@@ -78,7 +79,7 @@ def choose_width(
             else "as is best for short trainings"
         )
         return Width(chosen, f"{_sentence(chosen, devices)}, {why}.")
-    key = _digest(model, training, source, devices)
+    key = _digest(first.carrier, training, source, devices)
     places = _places(key, kept)
     times = _known(places)
     both = {"vmap": first, "loop": chosen if serial else program(True)}
@@ -115,8 +116,9 @@ def _sentence(program: GroupProgram, devices: Sequence[Any]) -> str:
     return f"{how} on each of {len(devices)} {devices[0].device_kind} devices"
 
 
-def _digest(model: Any, training: Training, source: Source, devices: Sequence[Any]) -> str:
+def _digest(carrier: Carrier, training: Training, source: Source, devices: Sequence[Any]) -> str:
     """What the time of a step depends on."""
+    model = carrier.model
     facts = (
         model.get_config(),
         str(model.dtype_policy.name),
@@ -125,6 +127,7 @@ def _digest(model: Any, training: Training, source: Source, devices: Sequence[An
         source.sizes,
         (devices[0].platform, devices[0].device_kind, len(devices)),
         (jax.__version__, keras.__version__),
+        *(() if carrier.teacher is None else ("distillation",)),
     )
     return sha256(json.dumps(facts, sort_keys=True, default=repr).encode()).hexdigest()
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from trimgrid.arguments import check_integer
+from trimgrid.distillation import Distillation, check_distillation
 from trimgrid.errors import InputError
 from trimgrid.learning_rates import Cosine, LearningRate, OneCycle, check_name
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
@@ -28,6 +29,7 @@ class AttemptConfig:
     or "as_is", the optimizer's own, which is what `None` is. In a schedule of several rounds all
     but numbers and "as_is" run anew in each round. `optimizer` is a Keras optimizer or its name;
     `seed` is an integer of at least 0 for the order of the data and the random layers.
+    `distillation` lets the attempt learn from the trained original's outputs too.
 
     Nothing is checked here: see `check_grid`. Optimizers are equal only if they are the same
     object or have the same name.
@@ -44,6 +46,7 @@ class AttemptConfig:
     learning_rate: LearningRate | None = None
     optimizer: Any = field(default=None, hash=False)  # the config of one is a dict
     seed: int | None = None
+    distillation: Distillation | None = None
 
 
 def article_grid(end_step: int | None = None) -> list[AttemptConfig]:
@@ -146,11 +149,11 @@ def _check_plan(schedule: Schedule, steps: int) -> None:
 
 
 def check_settings(attempt: AttemptConfig) -> None:
-    """Check the learning rate, the optimizer and the seed that an attempt has of its own.
+    """Check the learning rate, optimizer, seed and distillation that an attempt has of its own.
 
     Raises `InputError` for a rate that is no finite number above 0, no schedule and no name of one,
-    what is no optimizer, a seed that is no integer of at least 0, and for a number for a rate next
-    to an optimizer.
+    what is no optimizer, a seed that is no integer of at least 0, what is no `Distillation`, and
+    for a number for a rate next to an optimizer.
 
     >>> check_settings(AttemptConfig("half", ConstantSparsity(0.5), learning_rate=0.01))
     """
@@ -172,6 +175,7 @@ def check_settings(attempt: AttemptConfig) -> None:
         )
     if attempt.seed is not None:
         check_integer("seed", attempt.seed, minimum=0)
+    check_distillation(attempt.distillation)
 
 
 def _check_rate(rate: object) -> None:

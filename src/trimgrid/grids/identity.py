@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ def attempt_config(
     "schedule" holds the class, the arguments if
     it is one of trimgrid's, and the SHA-256 of the plan: `steps + 1` sparsities, NaN without an
     update. "learning_rate" is None, a number, or the name of a schedule with its arguments.
-    "optimizer" is None, a name in small letters, or {"class_name", "config"}. The same in every
-    process and on every machine.
+    "optimizer" is None, a name in small letters, or {"class_name", "config"}. "distillation" is
+    there only where the attempt has one. The same in every process and on every machine.
 
     Raises `InputError`, with the attempt's name, for a schedule that refuses its plan and for an
     optimizer that holds something which can't be told, such as a function.
@@ -40,12 +41,16 @@ def attempt_config(
     except InputError as error:
         raise InputError(f"{attempt.name}: {error}") from error
     seed = attempt.seed
-    return {
+    config: dict[str, JSON] = {
         "schedule": schedule,
         "learning_rate": _rate_config(attempt.learning_rate, original_steps),
         "optimizer": optimizer,
         "seed": None if seed is None else int(seed),
     }
+    # Only where it is set: attempts from before there was distillation keep their ids.
+    if attempt.distillation is not None:
+        config["distillation"] = asdict(attempt.distillation)
+    return config
 
 
 def _schedule_config(schedule: Schedule, steps: int) -> dict[str, JSON]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from trimgrid.distillation import Distillation
 from trimgrid.errors import InputError
 from trimgrid.grids.expansion import KEYS, AttemptGrid, expand_one, named_grid
 from trimgrid.grids.grid import AttemptConfig, article_grid
@@ -22,7 +23,8 @@ def load_grid(path: str | Path) -> AttemptGrid:
     `preset = "article"` at the top gives the attempts of `article_grid()` first. Each table
     `[[grid]]` holds lists that are combined as by `expand_grid`, each table `[[attempt]]` one
     attempt with a `name`; the order is: preset, grids, attempts. An optimizer, and a schedule of
-    learning rates, is a name, or a table of a name and its arguments::
+    learning rates, is a name, or a table of a name and its arguments; a distillation is a table of
+    its arguments::
 
         preset = "article"
 
@@ -35,6 +37,7 @@ def load_grid(path: str | Path) -> AttemptGrid:
         name = "slow"
         target_sparsity = 0.9
         optimizer = { name = "sgd", learning_rate = 0.01, momentum = 0.9 }
+        distillation = { temperature = 4.0, weight = 0.7 }
 
     Raises `InputError`, which names the file, if it can't be read, is no TOML (with the line), has
     unknown keys, or describes what `expand_grid` refuses.
@@ -87,7 +90,7 @@ def _attempts(described: Mapping[str, Any]) -> list[AttemptConfig]:
         attempts += PRESETS[preset]()
     for place, table in enumerate(_tables(described, "grid"), 1):
         where = f"[[grid]] {place}"
-        attempts += expand_one(_with_optimizers(table, where), where, KEYS)
+        attempts += expand_one(_with_objects(table, where), where, KEYS)
     for place, table in enumerate(_tables(described, "attempt"), 1):
         attempts.append(_attempt(table, f"[[attempt]] {place}"))
     if not attempts:
@@ -121,17 +124,34 @@ def _attempt(table: dict[str, Any], where: str) -> AttemptConfig:
                 f"Received: {key} = {value!r}. Use [[grid]] for lists."
             )
     rest = {key: value for key, value in table.items() if key != "name"}
-    (attempt,) = expand_one(_with_optimizers(rest, where), where, KEYS)
+    (attempt,) = expand_one(_with_objects(rest, where), where, KEYS)
     return replace(attempt, name=name)  # as it is: no template
 
 
-def _with_optimizers(table: dict[str, Any], where: str) -> dict[str, Any]:
-    """Write optimizers that are tables in the way Keras reads them."""
-    if "optimizer" not in table:
-        return table
-    found = table["optimizer"]
-    configs = [_optimizer(each, where) for each in (found if isinstance(found, list) else [found])]
-    return {**table, "optimizer": configs}
+def _with_objects(table: dict[str, Any], where: str) -> dict[str, Any]:
+    """Put what tables describe in their places: optimizers as Keras reads them, distillations."""
+    made = dict(table)
+    for key, make in (("optimizer", _optimizer), ("distillation", _distillation)):
+        if key in table:
+            found = table[key]
+            made[key] = [make(e, where) for e in (found if isinstance(found, list) else [found])]
+    return made
+
+
+def _distillation(value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        return value
+    known = [field.name for field in fields(Distillation)]
+    for key in value:
+        if key not in known:
+            raise InputError(
+                f"{where}: a distillation must have arguments that are known. "
+                f"Received: {key!r}. {suggestion(key, known)}"
+            )
+    try:
+        return Distillation(**value)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def _optimizer(value: Any, where: str) -> Any:

@@ -70,9 +70,14 @@ class Lengths:
 def check_attempts(grid: Sequence[AttemptConfig], training: Training, lengths: Lengths) -> None:
     """Check that every attempt can be trained for so many steps, with settings of its own.
 
-    Raises `InputError` with the attempt's name.
+    Raises `InputError` with the attempt's name, and for a shared training with a distillation.
     """
     check_grid(grid, lengths.steps)
+    if training.distillation is not None:
+        raise InputError(
+            "The original has no teacher, so that distillation is the attempts' own setting. "
+            f"Received: distillation={training.distillation!r} for all. Give it to the attempts."
+        )
     if any(attempt.name == ORIGINAL for attempt in grid):
         raise InputError(
             "Names in a grid must differ from the original's. "
@@ -122,6 +127,8 @@ def tasks_of(
         elif rate not in (None, AS_IS):
             rates = _planned_rates(attempt, training, lengths)
             own = with_planned_rate(own, rates)
+        if attempt.distillation is not None:
+            own = replace(own, distillation=attempt.distillation)
     except InputError as error:
         raise InputError(f"{attempt.name}: {error}") from error
     return [
