@@ -47,6 +47,7 @@ FLOORS = {
     "engines": 1,
     "export": 1,
     "jax_startup": 1,
+    "mask_choice": 1,
     "measures": 1,
     "models": 1,
     "keras_names": 1,

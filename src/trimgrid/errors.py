@@ -98,3 +98,19 @@ def naming(path: str | Path) -> Iterator[None]:
         if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
+
+
+@contextmanager
+def told_of(name: str) -> Iterator[None]:
+    """Begin the message of a bad input with what it is the input of.
+
+    >>> with told_of("const sparsity 0.5"):
+    ...     raise InputError("A seed must not be negative.")
+    Traceback (most recent call last):
+    ...
+    trimgrid.errors.InputError: const sparsity 0.5: A seed must not be negative.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import keras
 from keras import ops
 
-from trimgrid import masks
+from trimgrid.allocation.overrides import overridden
+from trimgrid.allocation.setting import allocation_of
 from trimgrid.errors import InputError
+from trimgrid.mask_choice import MaskChoice
 from trimgrid.prunable import check_prunable
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
-from trimgrid.selection import magnitude_mask
 from trimgrid.updates import Updates, planned_updates
 
 # Saved models hold the schedule in the optimizer's config: tell Keras how to read it back.
@@ -32,6 +33,11 @@ class _Pruned:
     variables: tuple[Any, ...]
     masks: tuple[Any, ...]
 
+    @property
+    def paths(self) -> list[str]:
+        """The paths of the variables."""
+        return [str(variable.path) for variable in self.variables]
+
 
 @keras.saving.register_keras_serializable("trimgrid")
 class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
@@ -47,7 +53,9 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
     `optimizer`: a Keras optimizer or its name. `schedule`: any object with `plan(steps)`; steps are
     training batches, also under gradient accumulation. (To save a compiled model, a schedule of
     your own needs `get_config`, like any object that Keras saves.) `include`, `exclude`: patterns
-    on variable paths, see `trimgrid.prunable.prunable_variables`.
+    on variable paths, see `trimgrid.prunable.prunable_variables`. `allocation`, `min_kept` and
+    `overrides` share the sparsity out among the tensors, see `trimgrid.allocation.setting`; without
+    any of them each tensor has the schedule's sparsity for itself.
 
     `steps`: the length of the whole training, against which the schedule is checked;
     `trimgrid.BeginPruning` finds it out. Without either nothing knows the length: a decay needs an
@@ -57,7 +65,8 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
     with `BeginPruning`) before it.
 
     Raises `InputError` for a schedule that can't reach its target in `steps`, patterns that match
-    nothing, a model without prunable weights, and one pruning optimizer around another.
+    nothing, a model without prunable weights, an allocation that is unknown or can't reach the
+    schedule's target, and one pruning optimizer around another.
 
     Source of the method: Zhu & Gupta 2017, "To prune, or not to prune".
 
@@ -77,6 +86,9 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         exclude: Sequence[str] | None = None,
         steps: int | None = None,
         name: str = "magnitude_pruning",
+        allocation: str | None = None,
+        min_kept: int | None = None,
+        overrides: Mapping[str, float] | None = None,
     ) -> None:
         optimizer = keras.optimizers.get(optimizer)
         if isinstance(optimizer, MagnitudePruning):
@@ -97,6 +109,10 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         self.include = None if include is None else tuple(include)
         self.exclude = None if exclude is None else tuple(exclude)
         self.steps = steps
+        self.allocation = allocation
+        self.min_kept = min_kept
+        self.overrides = overrides
+        self._allocation = allocation_of(allocation, min_kept, overrides)
         self._begun = False
 
     # -- state ---------------------------------------------------------------------------------
@@ -108,6 +124,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
             return
         found = check_prunable(variables, self.include, self.exclude)
         indices = tuple(i for i, each in enumerate(found) if each.reason is None)
+        overridden(self.overrides, [found[i].path for i in indices])
         super().build(variables)
         self.inner_optimizer.build(variables)
         mask_variables = tuple(
@@ -174,7 +191,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         if steps is not None:
             self.schedule.plan(steps)
             self.steps = steps
-        self._updates()
+        self._choice()
 
     def finish(self) -> None:
         """Choose masks of the schedule's last sparsity now, and apply them.
@@ -185,9 +202,11 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         self._choose_masks(float(self._updates().sparsities[-1]))
 
     def _choose_masks(self, sparsity: float) -> None:
-        for variable, mask in zip(self._pruned.variables, self._pruned.masks, strict=True):
-            # By the NumPy oracle: outside a compiled step it is the faster of the two.
-            mask.assign(masks.magnitude_mask(ops.convert_to_numpy(variable), sparsity))
+        weights = [ops.convert_to_numpy(variable) for variable in self._pruned.variables]
+        # By the NumPy oracle: outside a compiled step it is the faster of the two.
+        chosen = self._choice().masks(weights, sparsity)
+        for mask, each in zip(self._pruned.masks, chosen, strict=True):
+            mask.assign(each)
         self._apply_masks()
 
     def _apply_masks(self) -> None:
@@ -196,6 +215,11 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
 
     def _updates(self) -> Updates:
         return planned_updates(self.schedule, self.steps)
+
+    def _choice(self) -> MaskChoice:
+        pruned = self._pruned
+        shapes = [tuple(variable.shape) for variable in pruned.variables]
+        return MaskChoice(self._allocation, pruned.paths, shapes, self._updates().sparsities)
 
     def _prune(
         self, step: Any, before: Sequence[Any], after: Sequence[Any], current: Sequence[Any]
@@ -214,9 +238,10 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         else:
             ranked = list(after)
         due, sparsity = updates.due(wanted)
+        choice = self._choice()
         updated = ops.cond(
             due,
-            lambda: [magnitude_mask(weights, sparsity) for weights in ranked],
+            lambda: choice.masks_in_step(ranked, sparsity),
             lambda: [ops.convert_to_tensor(mask) for mask in current],
         )
         return [_masked(a, mask) for a, mask in zip(after, updated, strict=True)], list(updated)
@@ -322,6 +347,9 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
             "exclude": self.exclude,
             "steps": self.steps,
             "name": self.name,
+            "allocation": self.allocation,
+            "min_kept": self.min_kept,
+            "overrides": self.overrides,
         }
 
     @classmethod

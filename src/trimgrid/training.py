@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from trimgrid.allocation.setting import Allocation
 from trimgrid.arguments import check_integer
 from trimgrid.distillation import Distillation, check_distillation
 from trimgrid.errors import InputError
@@ -111,7 +112,8 @@ class Task:
     `schedule`: when and how much is pruned; None trains without pruning. `id`: names the training
     among checkpoints, whose trainings have ids of their own. `rates`: the learning rate of each
     batch, shape [steps], in place of the number that the training's optimizer has; None leaves the
-    optimizer its own.
+    optimizer its own. `allocation`: how the sparsity is shared out among the tensors; None gives it
+    to each for itself.
 
     Raises `InputError` for rates without a schedule.
 
@@ -124,6 +126,7 @@ class Task:
     training: Training
     id: str = ""
     rates: NDArray[np.float32] | None = field(default=None, compare=False)
+    allocation: Allocation | None = None
 
     def __post_init__(self) -> None:
         if self.rates is not None and self.schedule is None:

@@ -48,9 +48,7 @@ def never_killed(
 
 
 def test_killed_at_random_moments(never_killed: NeverKilled, tmp_path: Path) -> None:
-    killer = Killer(
-        random.Random(never_killed.engine), never_killed.seconds, never_killed.attempts
-    )
+    killer = Killer(random.Random(never_killed.engine), never_killed.seconds, never_killed.attempts)
     kills, rounds = KILLS[never_killed.engine], 0
     while killer.kills < kills:
         run_dir = tmp_path / f"round{rounds}"

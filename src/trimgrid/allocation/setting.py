@@ -51,6 +51,22 @@ class Allocation:
             object.__setattr__(self, "min_kept", int(self.min_kept))
 
 
+def allocation_of(
+    kind: str | None, min_kept: int | None, overrides: Mapping[str, float] | None
+) -> Allocation | None:
+    """Return the allocation that settings describe, None where none of them is given.
+
+    Raises `InputError` as `check_allocation` does.
+
+    >>> allocation_of(None, 2, None)
+    Allocation(kind='uniform', min_kept=2, overrides=None)
+    """
+    if kind is None and min_kept is None and overrides is None:
+        return None
+    check_allocation(kind, min_kept, overrides)
+    return Allocation(kind or "uniform", min_kept, overrides)
+
+
 def check_allocation(kind: object, min_kept: object = None, overrides: object = None) -> None:
     """Check what an `Allocation` is made of; None stands for the default of each.
 

@@ -14,8 +14,11 @@ from trimgrid.allocation.overrides import overridden
 from trimgrid.allocation.setting import Allocation
 from trimgrid.errors import InputError
 
-APPORTIONED, BY_MAGNITUDE, BY_LAMP = 0, 1, 2
-"""The values of `Sharing.kind`: by sizes alone, by the weights' magnitudes, by their LAMP scores."""
+EACH, APPORTIONED, BY_MAGNITUDE, BY_LAMP = -1, 0, 1, 2
+"""The values of `Sharing.kind`: by sizes alone, by the weights' magnitudes, by their LAMP scores.
+
+`EACH` stands for no allocation: every tensor has the target for itself.
+"""
 _KINDS = {
     "uniform": APPORTIONED,
     "erdos_renyi": APPORTIONED,
@@ -23,6 +26,15 @@ _KINDS = {
     "lamp": BY_LAMP,
 }
 _MOST_WEIGHTS = 2**31 - 1
+
+
+def rule_of(allocation: Allocation | None) -> int:
+    """Return the rule of an allocation: a value of `Sharing.kind`, or `EACH` where there is none.
+
+    >>> rule_of(None), rule_of(Allocation("lamp"))
+    (-1, 2)
+    """
+    return EACH if allocation is None else _KINDS[allocation.kind]
 
 
 class Sharing(NamedTuple):
@@ -84,12 +96,22 @@ def share(
     _check_reachable(allocation, sizes, floors, fixed, highest)
     weights = [sum(shape) for shape in shapes] if allocation.kind == "erdos_renyi" else sizes
     return Sharing(
-        kind=np.int32(_KINDS[allocation.kind]),
+        kind=np.int32(rule_of(allocation)),
         weights=np.asarray(weights, np.float32),
         floors=floors.astype(np.int32),
         fixed=fixed.astype(np.float32),
         highest=np.float32(highest),
     )
+
+
+def no_sharing(tensors: int) -> Sharing:
+    """Return what stands for no allocation among those of other attempts.
+
+    >>> int(no_sharing(2).kind)
+    -1
+    """
+    nothing = np.zeros(tensors, np.float32)
+    return Sharing(np.int32(EACH), nothing, nothing.astype(np.int32), nothing, np.float32(0))
 
 
 def _scaled_down(floors: Counts, free: NDArray[np.bool_], spare: int) -> Counts:

@@ -11,11 +11,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from trimgrid import masks
 from trimgrid.data.sources import Batch
 from trimgrid.distilling import distilled_step, outputs_of
 from trimgrid.engines.shapes import State
 from trimgrid.errors import InputError, first_line
+from trimgrid.mask_choice import MaskChoice
 from trimgrid.models import copy_model, random_states
 from trimgrid.prunable import check_prunable
 from trimgrid.randomness import isolated_randomness
@@ -76,7 +76,12 @@ class Carrier:
             raise UntraceableError(f"{type(reason).__name__}: {first_line(reason)}") from error
         self.model.reset_metrics()
         self._initial = self._now()
-        self._first_masks: dict[float, list[NDArray[np.bool_]]] = {}
+        self._first_masks: dict[tuple[float, str], list[NDArray[np.bool_]]] = {}
+
+    @property
+    def pruned_variables(self) -> list[Any]:
+        """The variables that are pruned, in their order."""
+        return [self.model.trainable_variables[place] for place in self.pruned]
 
     @property
     def metrics(self) -> Arrays:
@@ -124,23 +129,24 @@ class Carrier:
         self._initial = (*self._now()[:2], *self._initial[2:])
         self._first_masks.clear()
 
-    def start(self, training: Training, target: float) -> State:
+    def start(self, training: Training, target: float, choice: MaskChoice | None = None) -> State:
         """The state of a row before its first batch, the update of step 0 done.
 
-        `target` is the sparsity of that update, NaN if there is none. Random layers begin from the
-        training's seed, and hyperparameters that the optimizer holds in variables have the values
-        of the training's optimizer.
+        `target` is the sparsity of that update, NaN if there is none, and `choice` how its masks
+        are chosen. Random layers begin from the training's seed, and hyperparameters that the
+        optimizer holds in variables have the values of the training's optimizer.
         """
         trainable, other = list(self._initial[0]), list(self._initial[1])
         for place, state in random_states(self.model.non_trainable_variables, training.seed):
             other[place] = state
         chosen = [np.ones(trainable[place].shape, np.bool_) for place in self.pruned]
         if not np.isnan(target):
-            if target not in self._first_masks:
+            assert choice is not None
+            key = target, repr(choice.sharing)
+            if key not in self._first_masks:
                 kernels = [trainable[place] for place in self.pruned]
-                found = [masks.magnitude_mask(kernel, target) for kernel in kernels]
-                self._first_masks[target] = found
-            chosen = self._first_masks[target]
+                self._first_masks[key] = choice.masks(kernels, target)
+            chosen = self._first_masks[key]
             for place, mask in zip(self.pruned, chosen, strict=True):
                 trainable[place] = np.where(mask, trainable[place], trainable[place].dtype.type(0))
         values = trainable, other, self._hyperparameters(training), self.metrics

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from trimgrid.allocation.sharing import rule_of
 from trimgrid.data.sources import ArrayData, StreamData
 from trimgrid.distilling import check_distillable
 from trimgrid.engines.choice import EngineChoice
@@ -94,6 +95,7 @@ def open_engine(
                 memory=memory,
                 say=say,
                 kept=kept,
+                rules={rule_of(task.allocation) for task in tasks},
             )
         except UntraceableError as error:
             if not fallback:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from trimgrid.allocation.sharing import Sharing, no_sharing
 from trimgrid.engines.carrier import Carrier, UntraceableError
 from trimgrid.engines.compiling import collection_paused, compile_program
 from trimgrid.engines.feeding import Call, Feeder, Pace
@@ -20,6 +21,7 @@ from trimgrid.engines.rows import Places, stack
 from trimgrid.engines.shapes import AXIS, Layout, Plan, Rows, State
 from trimgrid.engines.windows import sizes_that_occur
 from trimgrid.errors import first_line
+from trimgrid.mask_choice import MaskChoice
 from trimgrid.training import Task
 
 _BY_ROW, _BY_SECOND = PartitionSpec(AXIS), PartitionSpec(None, AXIS)
@@ -31,7 +33,7 @@ class Group:
     """A group on the devices: where its rows lie, their state, and what stays the same.
 
     `order`: which order of the data each row follows, `blocks`: how many a device has to do,
-    `seeds`: those of the orders. `teacher`: its weights, if there is one.
+    `seeds`: those of the orders. `teacher`: its weights, if there is one. `sharing`: see `Rows`.
     """
 
     places: Places
@@ -40,6 +42,7 @@ class Group:
     blocks: Any
     seeds: list[int]
     teacher: Any
+    sharing: Any
 
 
 class GroupProgram:
@@ -52,6 +55,7 @@ class GroupProgram:
         mesh: Mesh,
         width: int,
         capacity: int,
+        rules: tuple[int, ...] = (),
     ) -> None:
         self.carrier = carrier
         self.width = width
@@ -70,6 +74,7 @@ class GroupProgram:
             logs=carrier.logs,
             validation_logs=carrier.validation_logs,
             train_step=carrier.train_step,
+            rules=rules,
         )
         self._compiled: Any = None
 
@@ -86,23 +91,24 @@ class GroupProgram:
         places = self._places(1)
         state = stack(places, [self.carrier.start(self.carrier.training, float("nan"))])
         by_step = np.zeros((self.feeder.source.capacity, places.rows), np.float32)
-        rows = Rows(by_step, np.zeros(places.rows, np.int32), by_step)
+        by_row = np.zeros(places.rows, np.int32)
         arguments = (
             (state, _BY_ROW),
-            (rows.targets, _BY_SECOND),
-            (rows.order, _BY_ROW),
-            (rows.rates, _BY_SECOND),
+            (by_step, _BY_SECOND),
+            (by_row, _BY_ROW),
+            (by_step, _BY_SECOND),
+            (self._sharing(places, [no_sharing(len(self.carrier.pruned))]), _BY_ROW),
             (self.feeder.shapes()._replace(teacher=self.carrier.teacher), _EVERYWHERE),
             (np.int32(0), _EVERYWHERE),
             (np.int32(0), _EVERYWHERE),
             (places.blocks, _BY_ROW),
         )
         shapes = [self._shapes(value, spec) for value, spec in arguments]
-        state, targets, order, rates, *rest = shapes
+        state, targets, order, rates, sharing, *rest = shapes
         program = build_program(self.carrier.model, self._layout, self._mesh)
         try:
             with collection_paused():
-                return program.lower(state, Rows(targets, order, rates), *rest)
+                return program.lower(state, Rows(targets, order, rates, sharing), *rest)
         except Exception as error:  # a step may be traced alone, but not side by side or in a loop
             raise UntraceableError(f"{type(error).__name__}: {first_line(error)}") from error
 
@@ -128,7 +134,7 @@ class GroupProgram:
         self.compile()
         times = []
         for _ in range(3):
-            group = self.begin(tasks, self.starts(tasks, plans))
+            group = self.begin(tasks, plans, self.starts(tasks, plans))
             call = next(self.feeder.calls(1, group.seeds, Pace()))
             call = replace(call, stop=min(call.stop, steps))
             rows = self.rows(tasks, plans, 0, group)
@@ -141,11 +147,17 @@ class GroupProgram:
     def starts(self, tasks: Sequence[Task], plans: Sequence[Plan]) -> list[State]:
         """The state of each task's row before the first batch."""
         return [
-            self.carrier.start(task.training, float(plan[0]))
+            self.carrier.start(task.training, float(plan[0]), self._choice(task, plan))
             for task, plan in zip(tasks, plans, strict=True)
         ]
 
-    def begin(self, tasks: Sequence[Task], rows: Sequence[State]) -> Group:
+    def _choice(self, task: Task, plan: Plan) -> MaskChoice:
+        """How the masks of a task are chosen."""
+        variables = self.carrier.pruned_variables
+        paths, shapes = [each.path for each in variables], [each.shape for each in variables]
+        return MaskChoice(task.allocation, paths, shapes, plan)
+
+    def begin(self, tasks: Sequence[Task], plans: Sequence[Plan], rows: Sequence[State]) -> Group:
         """Put the states of a group's rows on the devices."""
         places = self._places(len(tasks))
         seeds = list(dict.fromkeys(task.training.seed for task in tasks))
@@ -158,7 +170,19 @@ class GroupProgram:
             self._put(places.blocks, _BY_ROW),
             seeds[:orders],
             self._put(self.carrier.teacher, _EVERYWHERE),
+            self._put(self._sharing(places, self._sharings(tasks, plans)), _BY_ROW),
         )
+
+    def _sharings(self, tasks: Sequence[Task], plans: Sequence[Plan]) -> list[Sharing]:
+        nothing = no_sharing(len(self.carrier.pruned))
+        found = [self._choice(*each).sharing for each in zip(tasks, plans, strict=True)]
+        return [nothing if each is None else each for each in found]
+
+    def _sharing(self, places: Places, sharings: Sequence[Sharing]) -> Any:
+        """The sharings of all rows, stacked, if the program has a use for them."""
+        if not self._layout.rules:
+            return None
+        return jax.tree.map(lambda *arrays: places.spread(arrays, arrays[0]), *sharings)
 
     def rows(self, tasks: Sequence[Task], plans: Sequence[Plan], begin: int, group: Group) -> Rows:
         """What differs between the rows in the window that begins with step `begin`."""
@@ -168,6 +192,7 @@ class GroupProgram:
             rates=self._by_step(
                 [() if task.rates is None else task.rates[begin:] for task in tasks], group.places
             ),
+            sharing=group.sharing,
         )
 
     def _by_step(self, values: Sequence[Any], places: Places) -> Any:

@@ -51,7 +51,7 @@ def train_group(
     rows, history, done = _begin(program, tasks, plans, checkpoints)
     if done == length * epochs or (done % length == 0 and _all_bad([r.bad_step for r in rows])):
         return _outcomes(rows, history)
-    group, pace = program.begin(tasks, rows), Pace()
+    group, pace = program.begin(tasks, plans, rows), Pace()
     state, places = group.state, group.places
     window_begin, before = -1, None
     steps_before, ready = 0, 0.0

@@ -2,40 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from trimgrid.allocation.sharing import EACH
 from trimgrid.engines.shapes import Layout
-from trimgrid.selection import magnitude_mask
+from trimgrid.selection import kept_count, magnitude_mask
+from trimgrid.shared_selection import kept_counts
 
 _FILLED_UP_TO = 4096
 
 
 def prune(
-    layout: Layout, masks: list[Any], trainable: list[Any], targets: Any
+    layout: Layout, masks: list[Any], trainable: list[Any], targets: Any, sharing: Any
 ) -> tuple[list[Any], list[Any]]:
     """Choose masks anew for the rows where an update is due, and apply all of them."""
 
-    def one_row(row: tuple[Any, list[Any], list[Any]]) -> list[Any]:
-        target, weights, current = row
-        return lax.cond(jnp.isnan(target), lambda: current, lambda: _choose(weights, target))
+    def one_row(row: tuple[Any, list[Any], list[Any], Any]) -> list[Any]:
+        target, weights, current, shared = row
+
+        def chosen() -> list[Any]:
+            return _largest(weights, _counts(layout.rules, weights, target, shared))
+
+        return lax.cond(jnp.isnan(target), lambda: current, chosen)
 
     weights = [trainable[place] for place in layout.pruned]
     masks = lax.cond(
         jnp.all(jnp.isnan(targets)),
         lambda: masks,
         # A loop over the rows: under vmap both branches of a condition would be computed.
-        lambda: lax.map(one_row, (targets, weights, masks)),
+        lambda: lax.map(one_row, (targets, weights, masks, sharing)),
     )
     for place, mask, each in zip(layout.pruned, masks, weights, strict=True):
         trainable[place] = jnp.where(mask, each, jnp.zeros_like(each))
     return masks, trainable
 
 
-def _choose(weights: list[Any], target: Any) -> list[Any]:
-    """The masks of one row.
+def _counts(rules: tuple[int, ...], weights: list[Any], target: Any, sharing: Any) -> Any:
+    """How many weights of each tensor of one row stay, by the row's own rule."""
+
+    def by(rule: int) -> Callable[[], Any]:
+        if rule == EACH:
+            sizes = np.array([each.size for each in weights], np.int32)
+            return lambda: kept_count(sizes, target)
+        return lambda: kept_counts(weights, sharing, target, rule)
+
+    if len(rules) < 2:
+        return by(rules[0] if rules else EACH)()
+    return lax.switch(jnp.argmax(jnp.array(rules) == sharing.kind), [by(rule) for rule in rules])
+
+
+def _largest(weights: list[Any], counts: Any) -> list[Any]:
+    """The masks of one row, which keep so many of each tensor's weights.
 
     Tensors of one size share their code, and small ones that of the largest of them: they are
     filled up with NaN, which ranks above every weight and stands behind. The search takes longer to
@@ -53,7 +75,10 @@ def _choose(weights: list[Any], target: Any) -> list[Any]:
             [jnp.pad(each, (0, length - each.size), constant_values=jnp.nan) for each in flat]
         )
         sizes = jnp.asarray([each.size for each in flat], jnp.int32)
-        found = lax.map(lambda each: magnitude_mask(each[0], target, each[1]), (filled, sizes))
+        kept = counts[jnp.asarray(places)]
+        found = lax.map(
+            lambda each: magnitude_mask(each[0], size=each[1], kept=each[2]), (filled, sizes, kept)
+        )
         for place, mask, each in zip(places, found, flat, strict=True):
             chosen[place] = mask[: each.size].reshape(weights[place].shape)
     return chosen

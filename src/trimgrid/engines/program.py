@@ -30,7 +30,7 @@ def build_program(model: Any, layout: Layout, mesh: Mesh) -> Any:
     """
     by_row, everywhere = PartitionSpec(AXIS), PartitionSpec()
     by_second = PartitionSpec(None, AXIS)
-    rows = Rows(targets=by_second, order=by_row, rates=by_second)
+    rows = Rows(targets=by_second, order=by_row, rates=by_second, sharing=by_row)
 
     def on_a_device(
         state: State, rows: Rows, window: Window, first: Any, stop: Any, blocks: Any
@@ -70,7 +70,12 @@ def _all_blocks(
             return lax.dynamic_update_slice_in_dim(whole, part, start, axis)
 
         whole, history = carry
-        mine = Rows(cut(rows.targets, 1), cut(rows.order), cut(rows.rates, 1))
+        mine = Rows(
+            targets=cut(rows.targets, 1),
+            order=cut(rows.order),
+            rates=cut(rows.rates, 1),
+            sharing=jax.tree.map(cut, rows.sharing),
+        )
         part, seen = _block(model, layout, jax.tree.map(cut, whole), mine, window, first, stop)
         whole = jax.tree.map(paste, whole, part)
         return whole, jax.tree.map(lambda a, b: paste(a, b, 1), history, seen)
@@ -99,7 +104,8 @@ def _block(
         # A train_step of one's own need not log its loss: then only the weights tell, at the end.
         loss = logs.get("loss", jnp.zeros(layout.width)).astype("float32")
         now_bad = jnp.logical_and(state.bad_step < 0, jnp.logical_not(jnp.isfinite(loss)))
-        masks, trainable = prune(layout, state.masks, list(trainable), rows.targets[step])
+        due = rows.targets[step]
+        masks, trainable = prune(layout, state.masks, list(trainable), due, rows.sharing)
         slot = window.slot[step]
         if layout.validation_sizes:
             # Outside the vmap, so that it costs nothing where no epoch ends.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
+from trimgrid.allocation.sharing import EACH
 from trimgrid.data.sources import ArrayData
 from trimgrid.engines.carrier import Carrier, held_in_variables
 from trimgrid.engines.feeding import Feeder
@@ -32,7 +33,7 @@ class Programs:
     bytes that training may take on all devices. `attempts`: how many trainings will be asked for
     at once. `training`: the settings by whose length a way through the rows is chosen. `say`:
     called with a line on each choice made. `kept`: the folder in which a run keeps what was
-    measured for them.
+    measured for them. `rules`: the rules of allocation that trainings will have, see `rule_of`.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Programs:
         training: Training,
         say: Callable[[str], None],
         kept: Path | None = None,
+        rules: Collection[int] = (),
     ) -> None:
         self._carrier = carrier
         self._feeder = feeder
@@ -55,7 +57,14 @@ class Programs:
         self._training = training
         self._say = say
         self._kept = kept
+        self._rules = {EACH, *rules}
         self._programs: dict[tuple[str, bool], GroupProgram] = {}
+
+    def allow(self, rules: Collection[int]) -> None:
+        """Let trainings have other rules of allocation too: programs are made anew for them."""
+        if not self._rules.issuperset(rules):
+            self._rules.update(rules)
+            self._programs.clear()
 
     def program(self, training: Training, alone: bool) -> GroupProgram:
         """The program for such trainings, made and compiled when it is first asked for.
@@ -134,7 +143,8 @@ class Programs:
         return self._with_room(program.carrier, width, capacity)
 
     def _with_room(self, carrier: Carrier, width: int, capacity: int) -> GroupProgram:
-        return GroupProgram(carrier, self._feeder, self._mesh, width, capacity)
+        rules = () if self._rules == {EACH} else tuple(sorted(self._rules))
+        return GroupProgram(carrier, self._feeder, self._mesh, width, capacity, rules)
 
     def make_smaller(self, program: GroupProgram, error: Exception) -> None:
         """Replace a program that ran out of memory by one with half the room.

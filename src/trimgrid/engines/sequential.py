@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from trimgrid.allocation.setting import Allocation
 from trimgrid.data.sources import ArrayData, Data, StreamData, open_data
 from trimgrid.distilling import distilled_step, taught_by
 from trimgrid.engines.fit_data import for_validation, without_end
@@ -35,6 +36,7 @@ def train(
     saved: Saving | None = None,
     checkpoint: Checkpoint | None = None,
     rates: NDArray[np.float32] | None = None,
+    allocation: Allocation | None = None,
 ) -> Trained:
     """Train a fresh copy of a model with a fresh optimizer, pruning it if a schedule is given.
 
@@ -42,8 +44,8 @@ def train(
     depends only on the arguments. In a training with distillation the original is the teacher, as
     it is. A loss that stops being finite ends the training: then `failure` says at which step.
     `saved` is called after each step, so that a later call goes on from the `checkpoint` that it
-    left, to the bit as if the training had never stopped. `rates`: the learning rate of each batch,
-    if a schedule is given, see `Task`.
+    left, to the bit as if the training had never stopped. `rates` and `allocation`: see `Task`; they
+    count where a schedule is given.
 
     Raises `InputError` for a schedule that can't reach its target and a model without prunable
     weights, and `RunError` for a stream that changes and another training's checkpoint.
@@ -64,11 +66,15 @@ def train(
     optimizer = scaled_for(model, training.fresh_optimizer())
     steps = len(data.sizes)
     if schedule is not None:
-        length = steps * training.epochs
+        options: dict[str, Any] = {"steps": steps * training.epochs}
+        if allocation is not None:
+            options["allocation"] = allocation.kind
+            options["min_kept"] = allocation.min_kept
+            options["overrides"] = allocation.overrides
         if rates is None:
-            optimizer = MagnitudePruning(optimizer, schedule, steps=length)
+            optimizer = MagnitudePruning(optimizer, schedule, **options)
         else:
-            optimizer = RatedPruning(optimizer, schedule, steps=length, rates=rates)
+            optimizer = RatedPruning(optimizer, schedule, rates=rates, **options)
     compile_model(model, optimizer, training)
     if training.distillation is not None:
         model.train_step = distilled_step(model, training, taught_by(original))
@@ -161,7 +167,9 @@ class SequentialEngine:
             found = None if checkpoints is None else checkpoints.find(task.id)
             settings = task.training, task.schedule, self._validation, report
             with saving(checkpoints, [task]) as saved:
-                trained = train(start, self._data, *settings, saved, found, task.rates)
+                trained = train(
+                    start, self._data, *settings, saved, found, task.rates, task.allocation
+                )
             yield place, trained
 
 

@@ -34,12 +34,15 @@ class Rows(NamedTuple):
 
     `targets`: the sparsity due after each step, NaN where none is, shape [steps, rows]. `order`:
     which of the orders of the data a row follows, shape [rows]. `rates`: the learning rate of each
-    step, NaN where the optimizer's stays as it is, shape [steps, rows].
+    step, NaN where the optimizer's stays as it is, shape [steps, rows]. `sharing`: how each row
+    shares its sparsity out among the tensors, a `Sharing` of arrays [rows, ...], None where no row
+    does.
     """
 
     targets: Any
     order: Any
     rates: Any
+    sharing: Any
 
 
 class Window(NamedTuple):
@@ -75,7 +78,8 @@ class Layout:
     validation. `width`: rows of a block. `epochs`: slots for the history of a window. `metrics`:
     the values with which the metrics begin. `logs`: what a step logs, `validation_logs`: what a
     validation logs, as arrays' shapes and types. `train_step`: from the state of a row, a batch and
-    the teacher to the logs and the new state.
+    the teacher to the logs and the new state. `rules`: the rules of allocation that rows may have,
+    see `Sharing.kind`; empty where all tensors of all rows have the target for themselves.
     """
 
     pruned: tuple[int, ...]
@@ -88,3 +92,4 @@ class Layout:
     logs: dict[str, Any]
     validation_logs: dict[str, Any]
     train_step: Callable[[Any, Any, Any], Any]
+    rules: tuple[int, ...]

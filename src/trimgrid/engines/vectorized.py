@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from jax.sharding import Mesh
 
+from trimgrid.allocation.sharing import rule_of
 from trimgrid.data.sources import ArrayData, StreamData
 from trimgrid.engines.carrier import Carrier
 from trimgrid.engines.compiling import collection_paused
@@ -43,7 +44,8 @@ class VectorizedEngine:
     `seeds`: how many different seeds they have, `others`: their settings, so that one with another
     optimizer or a distillation that can't be trained is found out now. `memory`: the bytes that
     training may take, None for 60 % of what is free. `say`: called with a line on each choice made.
-    `kept`: the folder in which a run keeps what its choices were made by.
+    `kept`: the folder in which a run keeps what its choices were made by. `rules`: the rules of
+    allocation that trainings will have, see `rule_of`.
 
     Raises `InputError` if the backend is not JAX, the memory is too small for one attempt or the
     model has no prunable weights, and `UntraceableError` if JAX can't trace its training step.
@@ -73,6 +75,7 @@ class VectorizedEngine:
         memory: int | None = None,
         say: Callable[[str], None] | None = None,
         kept: Path | None = None,
+        rules: Collection[int] = (),
     ) -> None:
         check_engine("vectorized", keras.config.backend())
         self._original = model
@@ -83,6 +86,7 @@ class VectorizedEngine:
         self._attempts = attempts
         self._say = say or (lambda line: None)
         self._kept = kept
+        self._rules = rules
         self._devices = jax.local_devices()
         self._mesh = Mesh(np.array(self._devices), (AXIS,))
         self._budget = budget(memory, self._devices)
@@ -112,6 +116,7 @@ class VectorizedEngine:
         """
         if checkpoints is not None:
             check_ids(tasks)
+        self._programs.allow({rule_of(task.allocation) for task in tasks})
         start = self._original.get_weights() if weights is None else weights
         # A group has so many orders of the data; a stream has its own, whatever the seed.
         seeds = len({task.training.seed for task in tasks})
@@ -186,6 +191,7 @@ class VectorizedEngine:
             self._training,
             self._say,
             self._kept,
+            self._rules,
         )
         for training in (self._training, *self._others):
             self._programs.program(training, alone=False)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from trimgrid.allocation.setting import allocation_of
 from trimgrid.arguments import check_integer
 from trimgrid.distillation import Distillation, check_distillation
 from trimgrid.errors import InputError
@@ -29,7 +30,10 @@ class AttemptConfig:
     or "as_is", the optimizer's own, which is what `None` is. In a schedule of several rounds all
     but numbers and "as_is" run anew in each round. `optimizer` is a Keras optimizer or its name;
     `seed` is an integer of at least 0 for the order of the data and the random layers.
-    `distillation` lets the attempt learn from the trained original's outputs too.
+    `distillation` lets the attempt learn from the trained original's outputs too. `allocation`
+    ("uniform", "erdos_renyi", "global_magnitude" or "lamp"), `min_kept` and `overrides` share the
+    schedule's sparsity out among the tensors, see `trimgrid.Allocation`; without any of them each
+    tensor has it for itself.
 
     Nothing is checked here: see `check_grid`. Optimizers are equal only if they are the same
     object or have the same name.
@@ -47,6 +51,9 @@ class AttemptConfig:
     optimizer: Any = field(default=None, hash=False)  # the config of one is a dict
     seed: int | None = None
     distillation: Distillation | None = None
+    allocation: str | None = None
+    min_kept: int | None = None
+    overrides: Mapping[str, float] | None = field(default=None, hash=False)
 
 
 def article_grid(end_step: int | None = None) -> list[AttemptConfig]:
@@ -149,11 +156,11 @@ def _check_plan(schedule: Schedule, steps: int) -> None:
 
 
 def check_settings(attempt: AttemptConfig) -> None:
-    """Check the learning rate, optimizer, seed and distillation that an attempt has of its own.
+    """Check the settings that an attempt has of its own, each by itself.
 
     Raises `InputError` for a rate that is no finite number above 0, no schedule and no name of one,
-    what is no optimizer, a seed that is no integer of at least 0, what is no `Distillation`, and
-    for a number for a rate next to an optimizer.
+    what is no optimizer, a seed that is no integer of at least 0, what is no `Distillation`, an
+    allocation that is unknown, and for a number for a rate next to an optimizer.
 
     >>> check_settings(AttemptConfig("half", ConstantSparsity(0.5), learning_rate=0.01))
     """
@@ -176,6 +183,7 @@ def check_settings(attempt: AttemptConfig) -> None:
     if attempt.seed is not None:
         check_integer("seed", attempt.seed, minimum=0)
     check_distillation(attempt.distillation)
+    allocation_of(attempt.allocation, attempt.min_kept, attempt.overrides)
 
 
 def _check_rate(rate: object) -> None:

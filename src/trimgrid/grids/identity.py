@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trimgrid.allocation.setting import allocation_of
 from trimgrid.errors import InputError
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.json_values import JSON, class_name, json_value
@@ -21,11 +22,11 @@ def attempt_config(
     """Return all of an attempt, but its name, that determines its result, ready for JSON.
 
     `steps` is the number of batches of the training, `original_steps` that of the original's.
-    "schedule" holds the class, the arguments if
-    it is one of trimgrid's, and the SHA-256 of the plan: `steps + 1` sparsities, NaN without an
-    update. "learning_rate" is None, a number, or the name of a schedule with its arguments.
-    "optimizer" is None, a name in small letters, or {"class_name", "config"}. "distillation" is
-    there only where the attempt has one. The same in every process and on every machine.
+    "schedule" holds the class, the arguments if it is one of trimgrid's, and the SHA-256 of the
+    plan: `steps + 1` sparsities, NaN without an update. "learning_rate" is None, a number, or the name of a schedule with its arguments.
+    "optimizer" is None, a name in small letters, or {"class_name", "config"}. "distillation"
+    and "allocation" are there only where the attempt has one. The same in every process and on
+    every machine.
 
     Raises `InputError`, with the attempt's name, for a schedule that refuses its plan and for an
     optimizer that holds something which can't be told, such as a function.
@@ -38,6 +39,7 @@ def attempt_config(
     try:
         schedule = _schedule_config(attempt.pruning_schedule, steps)
         optimizer = _optimizer_config(attempt.optimizer)
+        allocation = allocation_of(attempt.allocation, attempt.min_kept, attempt.overrides)
     except InputError as error:
         raise InputError(f"{attempt.name}: {error}") from error
     seed = attempt.seed
@@ -47,9 +49,11 @@ def attempt_config(
         "optimizer": optimizer,
         "seed": None if seed is None else int(seed),
     }
-    # Only where it is set: attempts from before there was distillation keep their ids.
+    # Only where they are set: attempts from before there were such settings keep their ids.
     if attempt.distillation is not None:
         config["distillation"] = asdict(attempt.distillation)
+    if allocation is not None:
+        config["allocation"] = asdict(allocation)
     return config
 
 

@@ -10,13 +10,16 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from trimgrid.allocation.setting import allocation_of
 from trimgrid.arguments import check_integer
 from trimgrid.compiled_settings import counted_steps
 from trimgrid.data.checks import check_data
 from trimgrid.data.sources import ArrayData, Data, StreamData, open_data
-from trimgrid.errors import InputError
+from trimgrid.errors import InputError, told_of
 from trimgrid.grids.grid import AttemptConfig, check_grid
 from trimgrid.learning_rates import AS_IS, REWIND, rate_plan
+from trimgrid.mask_choice import MaskChoice
+from trimgrid.prunable import check_prunable
 from trimgrid.rewinding import Rewound, with_planned_rate
 from trimgrid.training import Task, Training
 
@@ -67,10 +70,13 @@ class Lengths:
         return cls(steps, epoch * pretrain_epochs or counted_steps(model) or steps)
 
 
-def check_attempts(grid: Sequence[AttemptConfig], training: Training, lengths: Lengths) -> None:
-    """Check that every attempt can be trained for so many steps, with settings of its own.
+def check_attempts(
+    grid: Sequence[AttemptConfig], training: Training, lengths: Lengths, model: Any
+) -> None:
+    """Check that a model can be pruned, and each attempt trained with settings of its own.
 
-    Raises `InputError` with the attempt's name, and for a shared training with a distillation.
+    Raises `InputError` with the attempt's name, for a shared training with a distillation, and for
+    a model without prunable weights.
     """
     check_grid(grid, lengths.steps)
     if training.distillation is not None:
@@ -83,8 +89,14 @@ def check_attempts(grid: Sequence[AttemptConfig], training: Training, lengths: L
             "Names in a grid must differ from the original's. "
             f"Received: name={ORIGINAL!r}. Rename the attempt."
         )
+    found = check_prunable(model.trainable_variables)
+    pruned = [each for each in found if each.reason is None]
+    paths, shapes = [each.path for each in pruned], [each.shape for each in pruned]
     for attempt in grid:
-        tasks_of(attempt, training, 1, lengths)
+        (task,) = tasks_of(attempt, training, 1, lengths)
+        plan = np.asarray(attempt.pruning_schedule.plan(lengths.steps), np.float32)
+        with told_of(attempt.name):
+            MaskChoice(task.allocation, paths, shapes, plan)
 
 
 def check_amounts(repeats: int, memory: int | None) -> None:
@@ -118,7 +130,7 @@ def tasks_of(
     Raises `InputError` for settings of its own that it can't have.
     """
     own, rates = training, None
-    try:
+    with told_of(attempt.name):
         if attempt.optimizer is not None:
             own = replace(training, optimizer=attempt.optimizer)
         rate = attempt.learning_rate
@@ -129,10 +141,15 @@ def tasks_of(
             own = with_planned_rate(own, rates)
         if attempt.distillation is not None:
             own = replace(own, distillation=attempt.distillation)
-    except InputError as error:
-        raise InputError(f"{attempt.name}: {error}") from error
+    allocation = allocation_of(attempt.allocation, attempt.min_kept, attempt.overrides)
     return [
-        Task(attempt.name, attempt.pruning_schedule, replace(own, seed=seed), rates=rates)
+        Task(
+            attempt.name,
+            attempt.pruning_schedule,
+            replace(own, seed=seed),
+            rates=rates,
+            allocation=allocation,
+        )
         for seed in attempt_seeds(attempt, training, repeats)
     ]
 

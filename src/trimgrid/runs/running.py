@@ -18,7 +18,6 @@ from trimgrid.errors import RunError
 from trimgrid.export.tflite import TFLiteConverter
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.models import copy_model
-from trimgrid.prunable import check_prunable
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.checkpoints import Checkpoints
 from trimgrid.runs.checking import (
@@ -113,8 +112,7 @@ def run_grid(
     epochs = training.epochs
     if pretrain_epochs is not None:
         epochs = check_integer("pretrain_epochs", pretrain_epochs, minimum=0)
-    check_attempts(grid, training, Lengths.of(model, train, training, epochs))
-    check_prunable(model.trainable_variables)
+    check_attempts(grid, training, Lengths.of(model, train, training, epochs), model)
     check_amounts(repeats, memory)
     return run_attempts(
         model,

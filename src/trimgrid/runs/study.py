@@ -159,7 +159,7 @@ class Study:
         """
         folder = Path(run_dir) if run_dir is not None else Path("runs", self.model.name)
         lengths = Lengths.of(self.model, self.data.train, self.training, self.pretrain_epochs)
-        check_attempts(grid, self.training, lengths)
+        check_attempts(grid, self.training, lengths, self.model)
         check_amounts(repeats, memory)
         if not checkpoint_seconds > 0:
             raise InputError(
