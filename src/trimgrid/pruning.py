@@ -11,13 +11,16 @@ from keras import ops
 
 from trimgrid import masks
 from trimgrid.errors import InputError
+from trimgrid.iterative import may_rewind
 from trimgrid.prunable import check_prunable
-from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
+from trimgrid.schedule_kinds import SCHEDULES
+from trimgrid.schedules import Schedule
 from trimgrid.selection import magnitude_mask
 from trimgrid.updates import Updates, planned_updates
+from trimgrid.weight_rewinding import Start
 
 # Saved models hold the schedule in the optimizer's config: tell Keras how to read it back.
-for _schedule in (ConstantSparsity, PolynomialDecay):
+for _schedule in SCHEDULES.values():
     keras.saving.register_keras_serializable("trimgrid")(_schedule)
 
 
@@ -42,7 +45,9 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
     pruned variable, inside the compiled step. Where the schedule says so the masks are chosen anew
     first, each from its variable's own magnitudes; pruned weights hold that step's update then,
     so they can come back. Layers, names and the saved model stay as they are; the masks are
-    variables of the optimizer and are saved and restored with it.
+    variables of the optimizer and are saved and restored with it. Where the schedule sends weights
+    back (see `trimgrid.iterative.IterativePruning`), so is what they began with: the weights that
+    there were when the optimizer was built, or when `begin` was called.
 
     `optimizer`: a Keras optimizer or its name. `schedule`: any object with `plan(steps)`; steps are
     training batches, also under gradient accumulation. (To save a compiled model, a schedule of
@@ -62,6 +67,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
     Source of the method: Zhu & Gupta 2017, "To prune, or not to prune".
 
     >>> import numpy as np
+    >>> from trimgrid.schedules import ConstantSparsity
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
     >>> model.compile(MagnitudePruning("adam", ConstantSparsity(0.75)), loss="mse")
     >>> _ = model.fit(np.ones((6, 4)), np.zeros((6, 8)), batch_size=2, verbose=0)
@@ -110,6 +116,9 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         indices = tuple(i for i, each in enumerate(found) if each.reason is None)
         super().build(variables)
         self.inner_optimizer.build(variables)
+        self._start = None
+        if may_rewind(self.schedule):
+            self._start = Start.of(variables, self.inner_optimizer, self.add_variable)
         mask_variables = tuple(
             self.add_variable(
                 shape=variables[i].shape,
@@ -161,6 +170,8 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
                 "Call build(model.trainable_variables) first."
             )
         self.settle(steps)
+        if self._start is not None:
+            self._start.take()
         sparsity = self._updates().at(int(ops.convert_to_numpy(self.iterations)))
         if sparsity is not None:
             self._choose_masks(sparsity)
@@ -243,7 +254,22 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
             (*pruned.variables, *pruned.masks), (*weights, *new_masks), strict=True
         ):
             variable.assign(weight)
+        if self._start is not None:
+            self._go_back(self._start)
         self.iterations.assign_add(1)
+
+    def _go_back(self, start: Start) -> None:
+        """Put back the weights and the inner optimizer where the schedule rewinds them."""
+        inner = self.inner_optimizer.variables
+        weights, state = start.back(
+            self._updates().rewinds_at(ops.cast(self.iterations, "int32") + 1),
+            [ops.convert_to_tensor(each) for each in start.variables],
+            dict(zip(self._pruned.indices, self._pruned.masks, strict=True)),
+            [ops.convert_to_tensor(each) for each in inner],
+            ops.convert_to_tensor,
+        )
+        for variable, value in zip((*start.variables, *inner), (*weights, *state), strict=True):
+            variable.assign(value)
 
     def stateless_apply(
         self,
@@ -265,6 +291,15 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         )
         for i, weight in zip(pruned.indices, weights, strict=True):
             after[i] = weight
+        if self._start is not None:
+            values = {id(each): value for each, value in zip(self.variables, state, strict=True)}
+            after, inner = self._start.back(
+                self._updates().rewinds_at(ops.cast(state[0], "int32") + 1),
+                after,
+                dict(zip(pruned.indices, new_masks, strict=True)),
+                inner,
+                lambda variable: values[id(variable)],
+            )
         rest = state[1 : own - len(pruned.masks)]
         return after, [state[0] + 1, *rest, *new_masks, *inner]
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from trimgrid import masks
 from trimgrid.data.sources import Batch
-from trimgrid.engines.shapes import State
+from trimgrid.engines.shapes import Begin, State
 from trimgrid.errors import first_line
 from trimgrid.models import copy_model, random_states
+from trimgrid.optimizer_variables import held_in_variables, state_places
 from trimgrid.prunable import check_prunable
 from trimgrid.randomness import isolated_randomness
 from trimgrid.training import Training, compile_model, scaled_for
@@ -83,6 +84,17 @@ class Carrier:
         """The bytes of the state of one row."""
         masks = sum(self._initial[0][place].size for place in self.pruned)
         return masks + sum(array.nbytes for part in self._initial for array in part)
+
+    @property
+    def begin(self) -> Begin:
+        """What rows that rewind go back to: the weights from which they start, a new optimizer."""
+        optimizer = [self._initial[2][place] for place in self.state_places]
+        return Begin(self._initial[0], optimizer)
+
+    @property
+    def state_places(self) -> tuple[int, ...]:
+        """The places of the optimizer's variables that go back where a row rewinds."""
+        return state_places(self.optimizer)
 
     def begin_from(self, weights: Sequence[Any]) -> None:
         """Take the weights from which rows start, as `get_weights` gives them."""
@@ -174,19 +186,6 @@ def _pairs(first: Any, second: Any) -> list[tuple[Any, Any]]:
     if isinstance(first, keras.optimizers.LossScaleOptimizer):
         pairs.append((first.inner_optimizer, second.inner_optimizer))
     return pairs
-
-
-def held_in_variables(optimizer: Any) -> list[str]:
-    """The settings of an optimizer that it holds in variables: rows may differ in them.
-
-    >>> held_in_variables(keras.optimizers.SGD(0.1, momentum=0.9))
-    ['learning_rate']
-    """
-    return [
-        key
-        for key in optimizer.get_config()
-        if isinstance(getattr(optimizer, key, None), keras.Variable)
-    ]
 
 
 def _shapes(batch: Batch) -> Any:

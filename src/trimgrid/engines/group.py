@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from numpy.typing import NDArray
 
 from trimgrid.engines.carrier import Carrier, UntraceableError
 from trimgrid.engines.compiling import collection_paused, compile_program
@@ -17,9 +18,10 @@ from trimgrid.engines.feeding import Call, Feeder, Pace
 from trimgrid.engines.memory import needed
 from trimgrid.engines.program import build_program
 from trimgrid.engines.rows import Places, stack
-from trimgrid.engines.shapes import AXIS, Layout, Plan, Rows, State
+from trimgrid.engines.shapes import AXIS, Begin, Layout, Plan, Rows, State
 from trimgrid.engines.windows import sizes_that_occur
 from trimgrid.errors import first_line
+from trimgrid.iterative import planned_rewinds
 from trimgrid.training import Task
 
 _BY_ROW, _BY_SECOND = PartitionSpec(AXIS), PartitionSpec(None, AXIS)
@@ -31,7 +33,7 @@ class Group:
     """A group on the devices: where its rows lie, their state, and what stays the same.
 
     `order`: which order of the data each row follows, `blocks`: how many a device has to do,
-    `seeds`: those of the orders.
+    `seeds`: those of the orders. `begin`: what rows that rewind go back to.
     """
 
     places: Places
@@ -39,10 +41,14 @@ class Group:
     order: Any
     blocks: Any
     seeds: list[int]
+    begin: Any
 
 
 class GroupProgram:
-    """The program for groups of up to `capacity` rows on each device, in blocks of `width`."""
+    """The program for groups of up to `capacity` rows on each device, in blocks of `width`.
+
+    `rewinding`: whether weights of some rows go back at times.
+    """
 
     def __init__(
         self,
@@ -51,10 +57,12 @@ class GroupProgram:
         mesh: Mesh,
         width: int,
         capacity: int,
+        rewinding: bool = False,
     ) -> None:
         self.carrier = carrier
         self.width = width
         self.capacity = capacity
+        self.rewinding = rewinding
         self.feeder = feeder
         self._mesh = mesh
         source, validation = feeder.source, feeder.validation
@@ -67,6 +75,7 @@ class GroupProgram:
             metrics=carrier.metrics,
             logs=carrier.logs,
             validation_logs=carrier.validation_logs,
+            state_places=carrier.state_places if rewinding else (),
         )
         self._compiled: Any = None
 
@@ -85,21 +94,24 @@ class GroupProgram:
         rows = Rows(
             np.zeros((self.feeder.source.capacity, places.rows), np.float32),
             np.zeros(places.rows, np.int32),
+            self._rewinds([], steps=0, begin=0, places=places),
         )
         arguments = (
             (state, _BY_ROW),
             (rows.targets, _BY_SECOND),
             (rows.order, _BY_ROW),
-            (self.feeder.shapes(), _EVERYWHERE),
+            (rows.rewinds, _BY_SECOND),
+            (self.feeder.shapes()._replace(begin=self._begin()), _EVERYWHERE),
             (np.int32(0), _EVERYWHERE),
             (np.int32(0), _EVERYWHERE),
             (places.blocks, _BY_ROW),
         )
-        state, targets, order, *rest = (self._shapes(value, spec) for value, spec in arguments)
+        shapes = [self._shapes(value, spec) for value, spec in arguments]
+        state, targets, order, rewinds, *rest = shapes
         program = build_program(self.carrier.model, self._layout, self._mesh)
         try:
             with collection_paused():
-                return program.lower(state, Rows(targets, order), *rest)
+                return program.lower(state, Rows(targets, order, rewinds), *rest)
         except Exception as error:  # a step may be traced alone, but not side by side or in a loop
             raise UntraceableError(f"{type(error).__name__}: {first_line(error)}") from error
 
@@ -109,14 +121,15 @@ class GroupProgram:
             self._compiled = compile_program(self.lower() if lowered is None else lowered)
         return needed(self._compiled) * self._mesh.size
 
-    def call(self, state: State, rows: Rows, blocks: Any, call: Call) -> tuple[State, Any]:
+    def call(self, group: Group, state: State, rows: Rows, call: Call) -> tuple[State, Any]:
         """Train the steps of a call; return the new state and the history of its window.
 
         The state that is given is used up.
         """
         self.compile()
         first, stop = (self._put(np.int32(each), _EVERYWHERE) for each in (call.first, call.stop))
-        state, seen = self._compiled(state, rows, call.window, first, stop, blocks)
+        window = call.window._replace(begin=group.begin)
+        state, seen = self._compiled(state, rows, window, first, stop, group.blocks)
         return state, seen
 
     def seconds(self, tasks: Sequence[Task], plans: Sequence[Plan], steps: int) -> float:
@@ -127,10 +140,10 @@ class GroupProgram:
             group = self.begin(tasks, self.starts(tasks, plans))
             call = next(self.feeder.calls(1, group.seeds, Pace()))
             call = replace(call, stop=min(call.stop, steps))
-            rows = Rows(self.targets(plans, 0, group.places), group.order)
+            rows = self.rows(tasks, plans, 0, group)
             jax.block_until_ready((group.state, rows, call.window))
             began = time.perf_counter()
-            jax.block_until_ready(self.call(group.state, rows, group.blocks, call))
+            jax.block_until_ready(self.call(group, group.state, rows, call))
             times.append(time.perf_counter() - began)
         return min(times)
 
@@ -153,6 +166,16 @@ class GroupProgram:
             self._put(places.spread(mine, 0), _BY_ROW),
             self._put(places.blocks, _BY_ROW),
             seeds[:orders],
+            self._put(self._begin(), _EVERYWHERE),
+        )
+
+    def rows(self, tasks: Sequence[Task], plans: Sequence[Plan], begin: int, group: Group) -> Rows:
+        """What differs between the rows in the window that begins with step `begin`."""
+        rewinds = self._rewinds(tasks, len(plans[0]) - 1, begin, group.places)
+        return Rows(
+            self.targets(plans, begin, group.places),
+            group.order,
+            self._put(rewinds, _BY_SECOND),
         )
 
     def targets(self, plans: Sequence[Plan], begin: int, places: Places) -> Any:
@@ -163,6 +186,21 @@ class GroupProgram:
             part = plan[begin + 1 : begin + 1 + steps]
             row[: len(part)] = part
         return self._put(places.spread(list(due), np.nan).T, _BY_SECOND)
+
+    def _rewinds(
+        self, tasks: Sequence[Task], steps: int, begin: int, places: Places
+    ) -> NDArray[np.bool_] | None:
+        """Whether weights go back after each step of a window, of `steps` in all, [steps, rows]."""
+        if not self.rewinding:
+            return None
+        due = np.zeros((self.feeder.source.capacity, places.rows), np.bool_)
+        for row, task in zip(places.of_attempt, tasks, strict=False):
+            part = planned_rewinds(task.schedule, steps)[begin + 1 : begin + 1 + len(due)]
+            due[: len(part), row] = part
+        return due
+
+    def _begin(self) -> Begin | None:
+        return self.carrier.begin if self.rewinding else None
 
     def _places(self, attempts: int) -> Places:
         return Places.of(attempts, self._mesh.size, self.capacity, self.width)

@@ -15,7 +15,7 @@ from trimgrid.engines.feeding import Pace
 from trimgrid.engines.group import GroupProgram
 from trimgrid.engines.rows import unstack
 from trimgrid.engines.saving import Saving, check_fits
-from trimgrid.engines.shapes import Plan, Rows, State
+from trimgrid.engines.shapes import Plan, State
 from trimgrid.run_directory.checkpoints import Checkpoint
 from trimgrid.training import Task
 
@@ -53,7 +53,7 @@ def train_group(
         return _outcomes(rows, history)
     group, pace = program.begin(tasks, rows), Pace()
     state, places = group.state, group.places
-    targets, window_begin, before = None, -1, None
+    window_begin, before = -1, None
     steps_before, ready = 0, 0.0
 
     def snapshot() -> tuple[list[NDArray[Any]], History]:
@@ -63,9 +63,9 @@ def train_group(
     for call in feeder.calls(epochs, group.seeds, pace, done):
         if call.begin != window_begin:
             window_begin = call.begin
-            targets = program.targets(plans, window_begin, places)
+            differing = program.rows(tasks, plans, window_begin, group)
         began = time.perf_counter()
-        state, seen = program.call(state, Rows(targets, group.order), group.blocks, call)
+        state, seen = program.call(group, state, differing, call)
         if call.ended or feeder.source.resident:
             seen = {key: np.asarray(value) for key, value in seen.items()}  # waits for the call
             pace.took(call.stop - call.first, time.perf_counter() - began)

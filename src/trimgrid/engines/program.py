@@ -18,6 +18,7 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from trimgrid.engines.mask_updates import prune
+from trimgrid.engines.row_rewinds import rewind
 from trimgrid.engines.shapes import AXIS, Layout, Rows, State, Window
 
 
@@ -29,7 +30,8 @@ def build_program(model: Any, layout: Layout, mesh: Mesh) -> Any:
     and the history, each value of shape [epochs + 1, rows, ...]; the last slot means nothing.
     """
     by_row, everywhere = PartitionSpec(AXIS), PartitionSpec()
-    rows = Rows(targets=PartitionSpec(None, AXIS), order=by_row)
+    by_second = PartitionSpec(None, AXIS)
+    rows = Rows(targets=by_second, order=by_row, rewinds=by_second)
 
     def on_a_device(
         state: State, rows: Rows, window: Window, first: Any, stop: Any, blocks: Any
@@ -40,7 +42,7 @@ def build_program(model: Any, layout: Layout, mesh: Mesh) -> Any:
         on_a_device,
         mesh=mesh,
         in_specs=(by_row, rows, everywhere, everywhere, everywhere, by_row),
-        out_specs=(by_row, PartitionSpec(None, AXIS)),
+        out_specs=(by_row, by_second),
         check_vma=False,
     )
     return jax.jit(sharded, donate_argnums=0)
@@ -69,7 +71,8 @@ def _all_blocks(
             return lax.dynamic_update_slice_in_dim(whole, part, start, axis)
 
         whole, history = carry
-        mine = Rows(cut(rows.targets, 1), cut(rows.order))
+        rewinds = None if rows.rewinds is None else cut(rows.rewinds, 1)
+        mine = Rows(cut(rows.targets, 1), cut(rows.order), rewinds=rewinds)
         part, seen = _block(model, layout, jax.tree.map(cut, whole), mine, window, first, stop)
         whole = jax.tree.map(paste, whole, part)
         return whole, jax.tree.map(lambda a, b: paste(a, b, 1), history, seen)
@@ -98,6 +101,9 @@ def _block(
         loss = logs.get("loss", jnp.zeros(layout.width)).astype("float32")
         now_bad = jnp.logical_and(state.bad_step < 0, jnp.logical_not(jnp.isfinite(loss)))
         masks, trainable = prune(layout, state.masks, list(trainable), rows.targets[step])
+        if window.begin is not None:
+            values = trainable, rest[1]
+            trainable, rest[1] = rewind(layout, window.begin, values, masks, rows.rewinds[step])
         slot = window.slot[step]
         if layout.validation_sizes:
             # Outside the vmap, so that it costs nothing where no epoch ends.

@@ -14,10 +14,12 @@ from trimgrid.engines.fit_progress import OnEpoch, Progress
 from trimgrid.engines.saving import Saving, check_ids, saving
 from trimgrid.engines.trained import OnEpoch as OnEpochs
 from trimgrid.engines.trained import Trained
+from trimgrid.engines.untrained import pruned_only
 from trimgrid.errors import RunError
 from trimgrid.models import copy_model
 from trimgrid.pruning import MagnitudePruning
 from trimgrid.run_directory.checkpoints import Checkpoint, Checkpoints
+from trimgrid.schedule_kinds import is_trained
 from trimgrid.schedules import Schedule
 from trimgrid.training import Task, Training, compile_model, scaled_for
 
@@ -143,6 +145,9 @@ class SequentialEngine:
             start = copy_model(start)
             start.set_weights(weights)
         for place, task in enumerate(tasks):
+            if not is_trained(task.schedule):
+                yield place, pruned_only(start, start.get_weights(), task)
+                continue
             report = None if on_epoch is None else _alone(on_epoch, task.name)
             found = None if checkpoints is None else checkpoints.find(task.id)
             settings = task.training, task.schedule, self._validation, report

@@ -28,15 +28,27 @@ class State(NamedTuple):
     bad_loss: Any
 
 
+class Begin(NamedTuple):
+    """What rows go back to: the trainable variables' values, and of the optimizer's those that do.
+
+    The same for all rows: the arrays have no axis of rows.
+    """
+
+    trainable: list[Any]
+    optimizer: list[Any]
+
+
 class Rows(NamedTuple):
     """What differs between rows in a window of steps.
 
     `targets`: the sparsity due after each step, NaN where none is, shape [steps, rows]. `order`:
-    which of the orders of the data a row follows, shape [rows].
+    which of the orders of the data a row follows, shape [rows]. `rewinds`: whether the weights go
+    back after each step, [steps, rows]; None in a program where no row's do.
     """
 
     targets: Any
     order: Any
+    rewinds: Any = None
 
 
 class Window(NamedTuple):
@@ -46,7 +58,8 @@ class Window(NamedTuple):
     [orders, steps, batch]. Of each step: `kind`, which of the batch sizes it has, `fresh`, whether
     the metrics begin anew before it, `slot`, the epoch of the window that it ends, else the number
     of epochs. `validation`: as `data`, `validation_take` [batches, batch], `validation_kind`.
-    `offset`: the window's first step in the training.
+    `offset`: the window's first step in the training. `begin`: what rows that rewind go back to,
+    None in a program where none does.
     """
 
     data: Any
@@ -58,6 +71,7 @@ class Window(NamedTuple):
     validation: Any
     validation_take: Any
     validation_kind: Any
+    begin: Begin | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +82,8 @@ class Layout:
     batches that occur, largest first; `validation_sizes` likewise, empty without validation.
     `width`: rows of a block. `epochs`: slots for the history of a window. `metrics`: the values
     with which the metrics begin. `logs`: what a step logs, `validation_logs`: what a validation
-    logs, as arrays' shapes and types.
+    logs, as arrays' shapes and types. `state_places`: places, among the optimizer's variables, of
+    those that go back where a row rewinds.
     """
 
     pruned: tuple[int, ...]
@@ -79,3 +94,4 @@ class Layout:
     metrics: list[Any]
     logs: dict[str, Any]
     validation_logs: dict[str, Any]
+    state_places: tuple[int, ...] = ()

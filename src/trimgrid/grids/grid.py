@@ -13,6 +13,8 @@ import numpy as np
 
 from trimgrid.arguments import check_integer
 from trimgrid.errors import InputError
+from trimgrid.iterative import planned_rewinds
+from trimgrid.schedule_kinds import is_trained
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
 
 
@@ -139,13 +141,15 @@ def _check_plan(schedule: Schedule, steps: int) -> None:
             f"a sparsity at least once. Received: {schedule!r}, which gives an array of shape "
             f"{plan.shape} with {due.size} sparsities for {steps} steps."
         )
+    planned_rewinds(schedule, steps)
 
 
 def check_settings(attempt: AttemptConfig) -> None:
     """Check the learning rate, the optimizer and the seed that an attempt has of its own.
 
     Raises `InputError` for a rate that is no finite number above 0, what is no optimizer, a seed
-    that is no integer of at least 0, and for a rate next to an optimizer.
+    that is no integer of at least 0, for a rate next to an optimizer, and for either in an attempt
+    that is not trained.
 
     >>> check_settings(AttemptConfig("half", ConstantSparsity(0.5), learning_rate=0.01))
     """
@@ -160,6 +164,12 @@ def check_settings(attempt: AttemptConfig) -> None:
         raise InputError(
             "learning_rate must be a finite number above 0. "
             f"Received: learning_rate={rate!r}. Give a number, or an optimizer that has a schedule."
+        )
+    if (rate is not None or optimizer is not None) and not is_trained(attempt.pruning_schedule):
+        raise InputError(
+            "An attempt that is not trained has neither learning rate nor optimizer. Received: "
+            f"{attempt.pruning_schedule!r} with learning_rate={rate!r}, optimizer={optimizer!r}. "
+            "Leave them away, or take a ConstantSparsity, which is trained."
         )
     # Floor 0 knows no Keras: what is told apart here is told by its shape.
     named = isinstance(optimizer, str | dict) and bool(optimizer)

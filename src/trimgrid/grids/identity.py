@@ -9,8 +9,10 @@ import numpy as np
 
 from trimgrid.errors import InputError
 from trimgrid.grids.grid import AttemptConfig
+from trimgrid.iterative import planned_rewinds
 from trimgrid.json_values import JSON, class_name, json_value
-from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
+from trimgrid.schedule_kinds import SCHEDULES
+from trimgrid.schedules import Schedule
 
 
 def attempt_config(attempt: AttemptConfig, steps: int) -> dict[str, JSON]:
@@ -18,8 +20,9 @@ def attempt_config(attempt: AttemptConfig, steps: int) -> dict[str, JSON]:
 
     `steps` is the number of batches of the training. "schedule" holds the class, the arguments if
     it is one of trimgrid's, and the SHA-256 of the plan: `steps + 1` sparsities, NaN without an
-    update. "optimizer" is None, a name in small letters, or {"class_name", "config"}. The same in
-    every process and on every machine.
+    update; of another schedule that rewinds weights also the SHA-256 of where it does. "optimizer"
+    is None, a name in small letters, or {"class_name", "config"}. The same in every process and on
+    every machine.
 
     Raises `InputError`, with the attempt's name, for a schedule that refuses its plan and for an
     optimizer that holds something which can't be told, such as a function.
@@ -48,11 +51,15 @@ def _schedule_config(schedule: Schedule, steps: int) -> dict[str, JSON]:
     plan = np.asarray(schedule.plan(steps)).astype("<f8") + 0.0
     plan[np.isnan(plan)] = np.nan
     digest = hashlib.sha256(plan.tobytes()).hexdigest()
-    if type(schedule) in (ConstantSparsity, PolynomialDecay):
+    if type(schedule) in SCHEDULES.values():
         arguments: dict[str, Any] = schedule.get_config()  # type: ignore[attr-defined]
         return {"class": type(schedule).__name__, **arguments, "plan": digest}
     # Of the others only the plan counts, and what they hold need not be tellable.
-    return {"class": class_name(schedule), "plan": digest}
+    known = {"class": class_name(schedule), "plan": digest}
+    rewinds = planned_rewinds(schedule, steps)
+    if rewinds.any():
+        known["rewinds"] = hashlib.sha256(rewinds.tobytes()).hexdigest()
+    return known
 
 
 def _optimizer_config(optimizer: Any) -> JSON:
