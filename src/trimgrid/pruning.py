@@ -10,15 +10,18 @@ import keras
 from keras import ops
 
 from trimgrid.allocation.overrides import overridden
-from trimgrid.allocation.setting import allocation_of
+from trimgrid.allocation.setting import Allocation, allocation_of
 from trimgrid.errors import InputError
+from trimgrid.iterative import may_rewind
 from trimgrid.mask_choice import MaskChoice
 from trimgrid.prunable import check_prunable
-from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
+from trimgrid.schedule_kinds import SCHEDULES
+from trimgrid.schedules import Schedule
 from trimgrid.updates import Updates, planned_updates
+from trimgrid.weight_rewinding import Start
 
 # Saved models hold the schedule in the optimizer's config: tell Keras how to read it back.
-for _schedule in (ConstantSparsity, PolynomialDecay):
+for _schedule in SCHEDULES.values():
     keras.saving.register_keras_serializable("trimgrid")(_schedule)
 
 
@@ -48,14 +51,16 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
     pruned variable, inside the compiled step. Where the schedule says so the masks are chosen anew
     first, each from its variable's own magnitudes; pruned weights hold that step's update then,
     so they can come back. Layers, names and the saved model stay as they are; the masks are
-    variables of the optimizer and are saved and restored with it.
+    variables of the optimizer and are saved and restored with it. Where the schedule sends weights
+    back (see `trimgrid.iterative.IterativePruning`), so is what they began with: the weights that
+    there were when the optimizer was built, or when `begin` was called.
 
     `optimizer`: a Keras optimizer or its name. `schedule`: any object with `plan(steps)`; steps are
     training batches, also under gradient accumulation. (To save a compiled model, a schedule of
     your own needs `get_config`, like any object that Keras saves.) `include`, `exclude`: patterns
-    on variable paths, see `trimgrid.prunable.prunable_variables`. `allocation`, `min_kept` and
-    `overrides` share the sparsity out among the tensors, see `trimgrid.allocation.setting`; without
-    any of them each tensor has the schedule's sparsity for itself.
+    on variable paths, see `trimgrid.prunable.prunable_variables`. `allocation`, a name next to
+    `min_kept` and `overrides` or a `trimgrid.Allocation` of all three, shares the sparsity out
+    among the tensors; without any of them each tensor has the schedule's sparsity for itself.
 
     `steps`: the length of the whole training, against which the schedule is checked;
     `trimgrid.BeginPruning` finds it out. Without either nothing knows the length: a decay needs an
@@ -71,6 +76,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
     Source of the method: Zhu & Gupta 2017, "To prune, or not to prune".
 
     >>> import numpy as np
+    >>> from trimgrid.schedules import ConstantSparsity
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
     >>> model.compile(MagnitudePruning("adam", ConstantSparsity(0.75)), loss="mse")
     >>> _ = model.fit(np.ones((6, 4)), np.zeros((6, 8)), batch_size=2, verbose=0)
@@ -86,7 +92,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         exclude: Sequence[str] | None = None,
         steps: int | None = None,
         name: str = "magnitude_pruning",
-        allocation: str | None = None,
+        allocation: str | Allocation | None = None,
         min_kept: int | None = None,
         overrides: Mapping[str, float] | None = None,
     ) -> None:
@@ -109,10 +115,9 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         self.include = None if include is None else tuple(include)
         self.exclude = None if exclude is None else tuple(exclude)
         self.steps = steps
+        if not isinstance(allocation, Allocation):
+            allocation = allocation_of(allocation, min_kept, overrides)
         self.allocation = allocation
-        self.min_kept = min_kept
-        self.overrides = overrides
-        self._allocation = allocation_of(allocation, min_kept, overrides)
         self._begun = False
 
     # -- state ---------------------------------------------------------------------------------
@@ -124,9 +129,13 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
             return
         found = check_prunable(variables, self.include, self.exclude)
         indices = tuple(i for i, each in enumerate(found) if each.reason is None)
-        overridden(self.overrides, [found[i].path for i in indices])
+        overrides = None if self.allocation is None else self.allocation.overrides
+        overridden(overrides, [found[i].path for i in indices])
         super().build(variables)
         self.inner_optimizer.build(variables)
+        self._start = None
+        if may_rewind(self.schedule):
+            self._start = Start.of(variables, self.inner_optimizer, self.add_variable)
         mask_variables = tuple(
             self.add_variable(
                 shape=variables[i].shape,
@@ -178,6 +187,8 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
                 "Call build(model.trainable_variables) first."
             )
         self.settle(steps)
+        if self._start is not None:
+            self._start.take()
         sparsity = self._updates().at(int(ops.convert_to_numpy(self.iterations)))
         if sparsity is not None:
             self._choose_masks(sparsity)
@@ -219,7 +230,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
     def _choice(self) -> MaskChoice:
         pruned = self._pruned
         shapes = [tuple(variable.shape) for variable in pruned.variables]
-        return MaskChoice(self._allocation, pruned.paths, shapes, self._updates().sparsities)
+        return MaskChoice(self.allocation, pruned.paths, shapes, self._updates().sparsities)
 
     def _prune(
         self, step: Any, before: Sequence[Any], after: Sequence[Any], current: Sequence[Any]
@@ -268,7 +279,22 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
             (*pruned.variables, *pruned.masks), (*weights, *new_masks), strict=True
         ):
             variable.assign(weight)
+        if self._start is not None:
+            self._go_back(self._start)
         self.iterations.assign_add(1)
+
+    def _go_back(self, start: Start) -> None:
+        """Put back the weights and the inner optimizer where the schedule rewinds them."""
+        inner = self.inner_optimizer.variables
+        weights, state = start.back(
+            self._updates().rewinds_at(ops.cast(self.iterations, "int32") + 1),
+            [ops.convert_to_tensor(each) for each in start.variables],
+            dict(zip(self._pruned.indices, self._pruned.masks, strict=True)),
+            [ops.convert_to_tensor(each) for each in inner],
+            ops.convert_to_tensor,
+        )
+        for variable, value in zip((*start.variables, *inner), (*weights, *state), strict=True):
+            variable.assign(value)
 
     def stateless_apply(
         self,
@@ -290,6 +316,15 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         )
         for i, weight in zip(pruned.indices, weights, strict=True):
             after[i] = weight
+        if self._start is not None:
+            values = {id(each): value for each, value in zip(self.variables, state, strict=True)}
+            after, inner = self._start.back(
+                self._updates().rewinds_at(ops.cast(state[0], "int32") + 1),
+                after,
+                dict(zip(pruned.indices, new_masks, strict=True)),
+                inner,
+                lambda variable: values[id(variable)],
+            )
         rest = state[1 : own - len(pruned.masks)]
         return after, [state[0] + 1, *rest, *new_masks, *inner]
 
@@ -347,9 +382,9 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
             "exclude": self.exclude,
             "steps": self.steps,
             "name": self.name,
-            "allocation": self.allocation,
-            "min_kept": self.min_kept,
-            "overrides": self.overrides,
+            "allocation": self.allocation and self.allocation.kind,
+            "min_kept": self.allocation and self.allocation.min_kept,
+            "overrides": self.allocation and self.allocation.overrides,
         }
 
     @classmethod

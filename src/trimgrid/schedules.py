@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trimgrid.arguments import check_integer, check_sparsity, real
+from trimgrid.configured import Configured
 from trimgrid.errors import InputError
 
 
@@ -32,14 +32,12 @@ class Schedule(Protocol):
         ...
 
 
-class _Timed(ABC):
-    """The timing that both schedules share: from begin to end, every so many steps."""
+class _Timed(Configured, ABC):
+    """The timing that these schedules share: from begin to end, every so many steps."""
 
     begin_step: int
     end_step: int | None
     frequency: int
-    # The class is no dataclass itself, or its fields would come before those of the subclasses.
-    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @abstractmethod
     def resolved(self, steps: int) -> Self:
@@ -66,32 +64,6 @@ class _Timed(ABC):
         plan = np.full(steps + 1, np.nan)
         plan[due] = schedule._sparsity(due)
         return plan
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as plain numbers, ready for JSON.
-
-        >>> ConstantSparsity(0.5).get_config()
-        {'target_sparsity': 0.5, 'begin_step': 0, 'end_step': None, 'frequency': 100}
-        """
-        return asdict(self)
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Return the schedule that `get_config` described.
-
-        Raises `InputError` where an argument is missing, unknown or out of range.
-
-        >>> schedule = PolynomialDecay(0.1, 0.5)
-        >>> PolynomialDecay.from_config(schedule.get_config()) == schedule
-        True
-        """
-        try:
-            return cls(**config)
-        except TypeError as error:
-            raise InputError(
-                f"A config must hold the arguments of {cls.__name__}. Received: config={config!r}. "
-                f"Take it from get_config(): {error}."
-            ) from error
 
     def _settle(self, **numbers: float) -> None:
         """Check the timing and store it with the other numbers, all as plain Python types."""

@@ -10,15 +10,20 @@ from keras import ops
 from numpy.typing import NDArray
 
 from trimgrid.errors import InputError
+from trimgrid.iterative import planned_rewinds
 from trimgrid.schedules import ConstantSparsity, Schedule
 
 
 @dataclass(frozen=True)
 class Updates:
-    """Where the compiled step finds what is due: steps in rising order and their sparsities."""
+    """Where the compiled step finds what is due: steps in rising order and their sparsities.
+
+    `rewinds`: the steps after which the weights go back to where they began.
+    """
 
     steps: NDArray[np.int32]
     sparsities: NDArray[np.float32]
+    rewinds: NDArray[np.int32]
     period: tuple[int, int] | None = None  # (begin_step, frequency) of updates without an end
 
     def at(self, step: int) -> float | None:
@@ -43,6 +48,10 @@ class Updates:
         place = ops.minimum(place, len(self.steps) - 1)
         return ops.equal(ops.take(steps, place), step), ops.take(sparsities, place)
 
+    def rewinds_at(self, step: Any) -> Any:
+        """Whether the weights go back after `step`: a boolean scalar tensor."""
+        return ops.any(ops.equal(ops.convert_to_tensor(self.rewinds), step))
+
 
 def planned_updates(schedule: Schedule, steps: int | None) -> Updates:
     """Lay out a schedule's updates for a training of `steps` batches.
@@ -62,7 +71,7 @@ def planned_updates(schedule: Schedule, steps: int | None) -> Updates:
         if isinstance(schedule, ConstantSparsity):
             target = np.array([schedule.target_sparsity], "float32")
             period = (schedule.begin_step, schedule.frequency)
-            return Updates(np.zeros(0, "int32"), target, period)
+            return Updates(np.zeros(0, "int32"), target, np.zeros(0, "int32"), period)
         raise InputError(
             "A schedule whose end is the end of the training needs its length. "
             f"Received: schedule={schedule!r}, steps=None. Give MagnitudePruning(..., steps=) "
@@ -76,4 +85,5 @@ def planned_updates(schedule: Schedule, steps: int | None) -> Updates:
             "A schedule must plan an update at least. "
             f"Received: schedule={schedule!r}, which plans none in {steps} steps."
         )
-    return Updates(due.astype("int32"), plan[due].astype("float32"))
+    rewinds = np.flatnonzero(planned_rewinds(schedule, steps)).astype("int32")
+    return Updates(due.astype("int32"), plan[due].astype("float32"), rewinds)

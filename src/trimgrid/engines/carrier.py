@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from trimgrid.data.sources import Batch
 from trimgrid.distilling import distilled_step, outputs_of
-from trimgrid.engines.shapes import State
+from trimgrid.engines.shapes import Begin, State
 from trimgrid.errors import InputError, first_line
 from trimgrid.mask_choice import MaskChoice
 from trimgrid.models import copy_model, random_states
+from trimgrid.optimizer_variables import held_in_variables, state_places
 from trimgrid.prunable import check_prunable
 from trimgrid.randomness import isolated_randomness
 from trimgrid.training import Training, compile_model, scaled_for
@@ -100,6 +101,17 @@ class Carrier:
         """The bytes of the state of one row."""
         masks = sum(self._initial[0][place].size for place in self.pruned)
         return masks + sum(array.nbytes for part in self._initial for array in part)
+
+    @property
+    def begin(self) -> Begin:
+        """What rows that rewind go back to: the weights from which they start, a new optimizer."""
+        optimizer = [self._initial[2][place] for place in self.state_places]
+        return Begin(self._initial[0], optimizer)
+
+    @property
+    def state_places(self) -> tuple[int, ...]:
+        """The places of the optimizer's variables that go back where a row rewinds."""
+        return state_places(self.optimizer)
 
     @property
     def teacher(self) -> tuple[Arrays, Arrays] | None:
@@ -214,19 +226,6 @@ def _pairs(first: Any, second: Any) -> list[tuple[Any, Any]]:
     if isinstance(first, keras.optimizers.LossScaleOptimizer):
         pairs.append((first.inner_optimizer, second.inner_optimizer))
     return pairs
-
-
-def held_in_variables(optimizer: Any) -> list[str]:
-    """The settings of an optimizer that it holds in variables: rows may differ in them.
-
-    >>> held_in_variables(keras.optimizers.SGD(0.1, momentum=0.9))
-    ['learning_rate']
-    """
-    return [
-        key
-        for key in optimizer.get_config()
-        if isinstance(getattr(optimizer, key, None), keras.Variable)
-    ]
 
 
 def _shapes(batch: Batch) -> Any:

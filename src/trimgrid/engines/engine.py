@@ -13,7 +13,9 @@ from trimgrid.engines.choice import EngineChoice
 from trimgrid.engines.sequential import SequentialEngine
 from trimgrid.engines.trained import OnEpoch, Trained
 from trimgrid.errors import InputError
+from trimgrid.iterative import may_rewind
 from trimgrid.run_directory.checkpoints import Checkpoints
+from trimgrid.schedule_kinds import is_trained
 from trimgrid.training import Task, Training
 
 
@@ -78,6 +80,7 @@ def open_engine(
 
         say(choice.describe())
         watched = validation
+        trained = [task for task in tasks if is_trained(task.schedule)]
         try:
             for each in (data, validation):
                 if isinstance(each, StreamData) and not each.even:
@@ -91,7 +94,8 @@ def open_engine(
                 watched,
                 attempts=attempts,
                 seeds=len({task.training.seed for task in tasks}),
-                others=[task.training for task in tasks],
+                others=[t.training for t in trained if not may_rewind(t.schedule)],
+                rewinding=[t.training for t in trained if may_rewind(t.schedule)],
                 memory=memory,
                 say=say,
                 kept=kept,

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from numpy.typing import NDArray
 
 from trimgrid.allocation.sharing import Sharing, no_sharing
 from trimgrid.engines.carrier import Carrier, UntraceableError
@@ -18,9 +19,10 @@ from trimgrid.engines.feeding import Call, Feeder, Pace
 from trimgrid.engines.memory import needed
 from trimgrid.engines.program import build_program
 from trimgrid.engines.rows import Places, stack
-from trimgrid.engines.shapes import AXIS, Layout, Plan, Rows, State
+from trimgrid.engines.shapes import AXIS, ROW_AXES, Begin, Layout, Plan, Rows, State
 from trimgrid.engines.windows import sizes_that_occur
 from trimgrid.errors import first_line
+from trimgrid.iterative import planned_rewinds
 from trimgrid.mask_choice import MaskChoice
 from trimgrid.training import Task
 
@@ -34,6 +36,7 @@ class Group:
 
     `order`: which order of the data each row follows, `blocks`: how many a device has to do,
     `seeds`: those of the orders. `teacher`: its weights, if there is one. `sharing`: see `Rows`.
+    `begin`: what rows that rewind go back to.
     """
 
     places: Places
@@ -43,10 +46,14 @@ class Group:
     seeds: list[int]
     teacher: Any
     sharing: Any
+    begin: Any
 
 
 class GroupProgram:
-    """The program for groups of up to `capacity` rows on each device, in blocks of `width`."""
+    """The program for groups of up to `capacity` rows on each device, in blocks of `width`.
+
+    `rewinding`: whether weights of some rows go back at times.
+    """
 
     def __init__(
         self,
@@ -56,10 +63,12 @@ class GroupProgram:
         width: int,
         capacity: int,
         rules: tuple[int, ...] = (),
+        rewinding: bool = False,
     ) -> None:
         self.carrier = carrier
         self.width = width
         self.capacity = capacity
+        self.rewinding = rewinding
         self.feeder = feeder
         self._mesh = mesh
         source, validation = feeder.source, feeder.validation
@@ -75,6 +84,7 @@ class GroupProgram:
             validation_logs=carrier.validation_logs,
             train_step=carrier.train_step,
             rules=rules,
+            state_places=carrier.state_places if rewinding else (),
         )
         self._compiled: Any = None
 
@@ -91,24 +101,29 @@ class GroupProgram:
         places = self._places(1)
         state = stack(places, [self.carrier.start(self.carrier.training, float("nan"))])
         by_step = np.zeros((self.feeder.source.capacity, places.rows), np.float32)
-        by_row = np.zeros(places.rows, np.int32)
+        rows = Rows(
+            targets=by_step,
+            order=np.zeros(places.rows, np.int32),
+            rates=by_step,
+            sharing=self._sharing(places, [no_sharing(len(self.carrier.pruned))]),
+            rewinds=self._rewinds([], steps=0, begin=0, places=places),
+        )
+        window = self.feeder.shapes()._replace(teacher=self.carrier.teacher, begin=self._begin())
         arguments = (
             (state, _BY_ROW),
-            (by_step, _BY_SECOND),
-            (by_row, _BY_ROW),
-            (by_step, _BY_SECOND),
-            (self._sharing(places, [no_sharing(len(self.carrier.pruned))]), _BY_ROW),
-            (self.feeder.shapes()._replace(teacher=self.carrier.teacher), _EVERYWHERE),
+            (window, _EVERYWHERE),
             (np.int32(0), _EVERYWHERE),
             (np.int32(0), _EVERYWHERE),
             (places.blocks, _BY_ROW),
         )
         shapes = [self._shapes(value, spec) for value, spec in arguments]
-        state, targets, order, rates, sharing, *rest = shapes
+        state, window, *rest = shapes
+        specs = ((_BY_ROW, _BY_SECOND)[axis] for axis in ROW_AXES)
+        rows = Rows(*map(self._shapes, rows, specs))
         program = build_program(self.carrier.model, self._layout, self._mesh)
         try:
             with collection_paused():
-                return program.lower(state, Rows(targets, order, rates, sharing), *rest)
+                return program.lower(state, rows, window, *rest)
         except Exception as error:  # a step may be traced alone, but not side by side or in a loop
             raise UntraceableError(f"{type(error).__name__}: {first_line(error)}") from error
 
@@ -125,7 +140,7 @@ class GroupProgram:
         """
         self.compile()
         first, stop = (self._put(np.int32(each), _EVERYWHERE) for each in (call.first, call.stop))
-        window = call.window._replace(teacher=group.teacher)
+        window = call.window._replace(teacher=group.teacher, begin=group.begin)
         state, seen = self._compiled(state, rows, window, first, stop, group.blocks)
         return state, seen
 
@@ -171,6 +186,7 @@ class GroupProgram:
             seeds[:orders],
             self._put(self.carrier.teacher, _EVERYWHERE),
             self._put(self._sharing(places, self._sharings(tasks, plans)), _BY_ROW),
+            self._put(self._begin(), _EVERYWHERE),
         )
 
     def _sharings(self, tasks: Sequence[Task], plans: Sequence[Plan]) -> list[Sharing]:
@@ -193,6 +209,9 @@ class GroupProgram:
                 [() if task.rates is None else task.rates[begin:] for task in tasks], group.places
             ),
             sharing=group.sharing,
+            rewinds=self._put(
+                self._rewinds(tasks, len(plans[0]) - 1, begin, group.places), _BY_SECOND
+            ),
         )
 
     def _by_step(self, values: Sequence[Any], places: Places) -> Any:
@@ -203,6 +222,21 @@ class GroupProgram:
             part = found[:steps]
             row[: len(part)] = part
         return self._put(places.spread(list(padded), np.nan).T, _BY_SECOND)
+
+    def _rewinds(
+        self, tasks: Sequence[Task], steps: int, begin: int, places: Places
+    ) -> NDArray[np.bool_] | None:
+        """Whether weights go back after each step of a window, of `steps` in all, [steps, rows]."""
+        if not self.rewinding:
+            return None
+        due = np.zeros((self.feeder.source.capacity, places.rows), np.bool_)
+        for row, task in zip(places.of_attempt, tasks, strict=False):
+            part = planned_rewinds(task.schedule, steps)[begin + 1 : begin + 1 + len(due)]
+            due[: len(part), row] = part
+        return due
+
+    def _begin(self) -> Begin | None:
+        return self.carrier.begin if self.rewinding else None
 
     def _places(self, attempts: int) -> Places:
         return Places.of(attempts, self._mesh.size, self.capacity, self.width)

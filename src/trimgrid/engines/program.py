@@ -10,6 +10,7 @@ what comes out of a row must not depend on how many there are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,7 +19,8 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from trimgrid.engines.mask_updates import prune
-from trimgrid.engines.shapes import AXIS, Layout, Rows, State, Window
+from trimgrid.engines.row_rewinds import rewind
+from trimgrid.engines.shapes import AXIS, ROW_AXES, Layout, Rows, State, Window
 
 
 def build_program(model: Any, layout: Layout, mesh: Mesh) -> Any:
@@ -30,7 +32,7 @@ def build_program(model: Any, layout: Layout, mesh: Mesh) -> Any:
     """
     by_row, everywhere = PartitionSpec(AXIS), PartitionSpec()
     by_second = PartitionSpec(None, AXIS)
-    rows = Rows(targets=by_second, order=by_row, rates=by_second, sharing=by_row)
+    rows = Rows(*((by_row, by_second)[axis] for axis in ROW_AXES))
 
     def on_a_device(
         state: State, rows: Rows, window: Window, first: Any, stop: Any, blocks: Any
@@ -59,6 +61,7 @@ def _all_blocks(
 ) -> tuple[State, dict[str, Any]]:
     """Train one block of rows after the other; what is not in a block stays as it is."""
     width, count = layout.width, rows.order.shape[0]
+    by_axis = list(zip(rows, ROW_AXES, strict=True))
 
     def one_block(block: Any, carry: tuple[State, Any]) -> tuple[State, Any]:
         start = block * width
@@ -70,12 +73,7 @@ def _all_blocks(
             return lax.dynamic_update_slice_in_dim(whole, part, start, axis)
 
         whole, history = carry
-        mine = Rows(
-            targets=cut(rows.targets, 1),
-            order=cut(rows.order),
-            rates=cut(rows.rates, 1),
-            sharing=jax.tree.map(cut, rows.sharing),
-        )
+        mine = Rows(*(jax.tree.map(partial(cut, axis=axis), part) for part, axis in by_axis))
         part, seen = _block(model, layout, jax.tree.map(cut, whole), mine, window, first, stop)
         whole = jax.tree.map(paste, whole, part)
         return whole, jax.tree.map(lambda a, b: paste(a, b, 1), history, seen)
@@ -106,6 +104,9 @@ def _block(
         now_bad = jnp.logical_and(state.bad_step < 0, jnp.logical_not(jnp.isfinite(loss)))
         due = rows.targets[step]
         masks, trainable = prune(layout, state.masks, list(trainable), due, rows.sharing)
+        if window.begin is not None:
+            values = trainable, rest[1]
+            trainable, rest[1] = rewind(layout, window.begin, values, masks, rows.rewinds[step])
         slot = window.slot[step]
         if layout.validation_sizes:
             # Outside the vmap, so that it costs nothing where no epoch ends.

@@ -13,13 +13,14 @@ from jax.sharding import Mesh
 
 from trimgrid.allocation.sharing import EACH
 from trimgrid.data.sources import ArrayData
-from trimgrid.engines.carrier import Carrier, held_in_variables
+from trimgrid.engines.carrier import Carrier
 from trimgrid.engines.feeding import Feeder
 from trimgrid.engines.group import GroupProgram
 from trimgrid.engines.memory import NoRoomError, readable
 from trimgrid.engines.rows import width_of_blocks
 from trimgrid.engines.width import LARGEST_CPU_BLOCK, choose_width
 from trimgrid.errors import RunError, first_line
+from trimgrid.optimizer_variables import held_in_variables
 from trimgrid.training import Training
 
 # What rows hold is counted so often in memory: the state, and the program's room to work.
@@ -58,7 +59,7 @@ class Programs:
         self._say = say
         self._kept = kept
         self._rules = {EACH, *rules}
-        self._programs: dict[tuple[str, bool], GroupProgram] = {}
+        self._programs: dict[tuple[str, bool, bool], GroupProgram] = {}
 
     def allow(self, rules: Collection[int]) -> None:
         """Let trainings have other rules of allocation too: programs are made anew for them."""
@@ -66,24 +67,25 @@ class Programs:
             self._rules.update(rules)
             self._programs.clear()
 
-    def program(self, training: Training, alone: bool) -> GroupProgram:
+    def program(self, training: Training, alone: bool, rewinding: bool = False) -> GroupProgram:
         """The program for such trainings, made and compiled when it is first asked for.
 
-        One training alone has its own where the groups' blocks are so wide that most of the work
-        would be for nothing.
+        `rewinding`: whether their weights go back at times. One training alone has its own where
+        the groups' blocks are so wide that most of the work would be for nothing.
 
         Raises `NoRoomError` if not even the smallest keeps within the memory.
         """
         kind = kind_of(training)
-        groups = self._programs.get((kind, False))
+        groups = self._programs.get((kind, False, rewinding))
         if groups is not None and (not alone or groups.width <= LARGEST_CPU_BLOCK):
             return groups
-        if (kind, alone) not in self._programs:
+        key = kind, alone, rewinding
+        if key not in self._programs:
             attempts = 1 if alone else self._attempts
-            self._programs[kind, alone] = self._planned(self._carrier(training), attempts)
-        return self._programs[kind, alone]
+            self._programs[key] = self._planned(self._carrier(training), attempts, rewinding)
+        return self._programs[key]
 
-    def _planned(self, carrier: Carrier, attempts: int) -> GroupProgram:
+    def _planned(self, carrier: Carrier, attempts: int, rewinding: bool) -> GroupProgram:
         """The program for so many attempts, as wide as is fastest, as long as memory allows."""
         fixed = self._fixed_bytes() + carrier.teacher_bytes * len(self._devices)
         room = max(1, (self._budget - fixed) // (ROOM * carrier.row_bytes))
@@ -94,7 +96,7 @@ class Programs:
             largest = LARGEST_CPU_BLOCK if self._devices[0].platform == "cpu" else rows
             width = 1 if loop else width_of_blocks(rows, devices, largest)
             blocks = math.ceil(math.ceil(rows / devices) / width)
-            return self._with_room(carrier, width, blocks * width)
+            return self._with_room(carrier, width, blocks * width, rewinding)
 
         source = self._feeder.source
         choice = choose_width(
@@ -140,11 +142,13 @@ class Programs:
             width = capacity = max(2, width // 2)
         else:
             return None
-        return self._with_room(program.carrier, width, capacity)
+        return self._with_room(program.carrier, width, capacity, program.rewinding)
 
-    def _with_room(self, carrier: Carrier, width: int, capacity: int) -> GroupProgram:
+    def _with_room(
+        self, carrier: Carrier, width: int, capacity: int, rewinding: bool
+    ) -> GroupProgram:
         rules = () if self._rules == {EACH} else tuple(sorted(self._rules))
-        return GroupProgram(carrier, self._feeder, self._mesh, width, capacity, rules)
+        return GroupProgram(carrier, self._feeder, self._mesh, width, capacity, rules, rewinding)
 
     def make_smaller(self, program: GroupProgram, error: Exception) -> None:
         """Replace a program that ran out of memory by one with half the room.

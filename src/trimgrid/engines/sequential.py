@@ -18,10 +18,12 @@ from trimgrid.engines.rated_pruning import RatedPruning
 from trimgrid.engines.saving import Saving, check_ids, saving
 from trimgrid.engines.trained import OnEpoch as OnEpochs
 from trimgrid.engines.trained import Trained
+from trimgrid.engines.untrained import pruned_only
 from trimgrid.errors import RunError
 from trimgrid.models import copy_model
 from trimgrid.pruning import MagnitudePruning
 from trimgrid.run_directory.checkpoints import Checkpoint, Checkpoints
+from trimgrid.schedule_kinds import is_trained
 from trimgrid.schedules import Schedule
 from trimgrid.training import Task, Training, compile_model, scaled_for
 
@@ -66,11 +68,7 @@ def train(
     optimizer = scaled_for(model, training.fresh_optimizer())
     steps = len(data.sizes)
     if schedule is not None:
-        options: dict[str, Any] = {"steps": steps * training.epochs}
-        if allocation is not None:
-            options["allocation"] = allocation.kind
-            options["min_kept"] = allocation.min_kept
-            options["overrides"] = allocation.overrides
+        options: dict[str, Any] = {"steps": steps * training.epochs, "allocation": allocation}
         if rates is None:
             optimizer = MagnitudePruning(optimizer, schedule, **options)
         else:
@@ -163,6 +161,9 @@ class SequentialEngine:
             start = copy_model(start)
             start.set_weights(weights)
         for place, task in enumerate(tasks):
+            if not is_trained(task.schedule):
+                yield place, pruned_only(start, start.get_weights(), task)
+                continue
             report = None if on_epoch is None else _alone(on_epoch, task.name)
             found = None if checkpoints is None else checkpoints.find(task.id)
             settings = task.training, task.schedule, self._validation, report

@@ -29,6 +29,16 @@ class State(NamedTuple):
     bad_loss: Any
 
 
+class Begin(NamedTuple):
+    """What rows go back to: the trainable variables' values, and of the optimizer's those that do.
+
+    The same for all rows: the arrays have no axis of rows.
+    """
+
+    trainable: list[Any]
+    optimizer: list[Any]
+
+
 class Rows(NamedTuple):
     """What differs between rows in a window of steps.
 
@@ -36,13 +46,19 @@ class Rows(NamedTuple):
     which of the orders of the data a row follows, shape [rows]. `rates`: the learning rate of each
     step, NaN where the optimizer's stays as it is, shape [steps, rows]. `sharing`: how each row
     shares its sparsity out among the tensors, a `Sharing` of arrays [rows, ...], None where no row
-    does.
+    does. `rewinds`: whether the weights go back after each step, [steps, rows]; None in a program
+    where no row's do.
     """
 
     targets: Any
     order: Any
     rates: Any
-    sharing: Any
+    sharing: Any = None
+    rewinds: Any = None
+
+
+ROW_AXES = Rows(targets=1, order=0, rates=1, sharing=0, rewinds=1)
+"""Which axis of the arrays of `Rows` counts the rows."""
 
 
 class Window(NamedTuple):
@@ -53,7 +69,8 @@ class Window(NamedTuple):
     the metrics begin anew before it, `slot`, the epoch of the window that it ends, else the number
     of epochs. `validation`: as `data`, `validation_take` [batches, batch], `validation_kind`.
     `offset`: the window's first step in the training. `teacher`: the values of a teacher's
-    trainable and other variables, None without distillation.
+    trainable and other variables, None without distillation. `begin`: what rows that rewind go back
+    to, None in a program where none does.
     """
 
     data: Any
@@ -66,6 +83,7 @@ class Window(NamedTuple):
     validation_take: Any
     validation_kind: Any
     teacher: Any = None
+    begin: Begin | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +98,8 @@ class Layout:
     validation logs, as arrays' shapes and types. `train_step`: from the state of a row, a batch and
     the teacher to the logs and the new state. `rules`: the rules of allocation that rows may have,
     see `Sharing.kind`; empty where all tensors of all rows have the target for themselves.
+    `state_places`: places, among the optimizer's variables, of those that go back where a row
+    rewinds.
     """
 
     pruned: tuple[int, ...]
@@ -93,3 +113,4 @@ class Layout:
     validation_logs: dict[str, Any]
     train_step: Callable[[Any, Any, Any], Any]
     rules: tuple[int, ...]
+    state_places: tuple[int, ...] = ()

@@ -24,8 +24,11 @@ from trimgrid.engines.programs import Programs, kind_of
 from trimgrid.engines.saving import check_ids, saving
 from trimgrid.engines.shapes import AXIS
 from trimgrid.engines.trained import OnEpoch, Trained
+from trimgrid.engines.untrained import pruned_only
 from trimgrid.engines.windows import Source
+from trimgrid.iterative import may_rewind
 from trimgrid.run_directory.checkpoints import Checkpoints
+from trimgrid.schedule_kinds import is_trained
 from trimgrid.startup import check_engine
 from trimgrid.training import Task, Training
 
@@ -42,10 +45,11 @@ class VectorizedEngine:
     `open_data` gives. `training`: the settings that all trainings share but for the seed, the
     optimizer and the distillation. `attempts`: how many trainings will be asked for at once,
     `seeds`: how many different seeds they have, `others`: their settings, so that one with another
-    optimizer or a distillation that can't be trained is found out now. `memory`: the bytes that
-    training may take, None for 60 % of what is free. `say`: called with a line on each choice made.
-    `kept`: the folder in which a run keeps what its choices were made by. `rules`: the rules of
-    allocation that trainings will have, see `rule_of`.
+    optimizer or a distillation that can't be trained is found out now, `rewinding`: likewise of
+    those whose weights go back at times. `memory`: the bytes that training may take, None for 60 %
+    of what is free. `say`: called with a line on each choice made. `kept`: the folder in which a
+    run keeps what its choices were made by. `rules`: the rules of allocation that trainings will
+    have, see `rule_of`.
 
     Raises `InputError` if the backend is not JAX, the memory is too small for one attempt or the
     model has no prunable weights, and `UntraceableError` if JAX can't trace its training step.
@@ -72,6 +76,7 @@ class VectorizedEngine:
         attempts: int = 1,
         seeds: int = 1,
         others: Sequence[Training] = (),
+        rewinding: Sequence[Training] = (),
         memory: int | None = None,
         say: Callable[[str], None] | None = None,
         kept: Path | None = None,
@@ -82,6 +87,7 @@ class VectorizedEngine:
         self._data = data
         self._training = training
         self._others = others
+        self._rewinding = rewinding
         self._validation = validation
         self._attempts = attempts
         self._say = say or (lambda line: None)
@@ -121,8 +127,13 @@ class VectorizedEngine:
         # A group has so many orders of the data; a stream has its own, whatever the seed.
         seeds = len({task.training.seed for task in tasks})
         by_seed = isinstance(self._data, ArrayData) and seeds > self._source.orders
-        kinds = [kind_of(task.training) for task in tasks]
-        waiting = list(range(len(tasks)))
+        kinds = [(kind_of(task.training), may_rewind(task.schedule)) for task in tasks]
+        waiting = []
+        for place, task in enumerate(tasks):
+            if is_trained(task.schedule):
+                waiting.append(place)
+            else:
+                yield place, pruned_only(self._original, start, task)
 
         def in_common(place: int) -> Any:
             """What trainings of one group have in common."""
@@ -133,8 +144,8 @@ class VectorizedEngine:
         while waiting:
             first = in_common(waiting[0])
             alike = [place for place in waiting if in_common(place) == first]
-            training = tasks[alike[0]].training
-            program = self._programs.program(training, alone=len(alike) == 1)
+            training, (_, rewinding) = tasks[alike[0]].training, kinds[alike[0]]
+            program = self._programs.program(training, len(alike) == 1, rewinding)
             program.carrier.begin_from(start)
             group = alike[: program.attempts]
             try:
@@ -195,6 +206,8 @@ class VectorizedEngine:
         )
         for training in (self._training, *self._others):
             self._programs.program(training, alone=False)
+        for training in self._rewinding:
+            self._programs.program(training, alone=False, rewinding=True)
 
     def _carrier(self, training: Training) -> Carrier:
         kind = kind_of(training)

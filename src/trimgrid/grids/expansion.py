@@ -13,14 +13,11 @@ from trimgrid.errors import InputError
 from trimgrid.grids.grid import AttemptConfig, check_settings
 from trimgrid.grids.names import SETTINGS, fill_template, name_attempts
 from trimgrid.learning_rates import rate_from_table
-from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
+from trimgrid.schedule_kinds import SCHEDULES
+from trimgrid.schedules import Schedule
 from trimgrid.suggestions import suggestion
 
 Spec: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
-SCHEDULES: dict[str, type[ConstantSparsity] | type[PolynomialDecay]] = {
-    "constant_sparsity": ConstantSparsity,
-    "polynomial_decay": PolynomialDecay,
-}
 ARGUMENTS = {name: [field.name for field in fields(kind)] for name, kind in SCHEDULES.items()}
 KEYS = ("schedule", *dict.fromkeys(chain(*ARGUMENTS.values())), *SETTINGS, "name")
 """What a grid from a file may name; from Python also `pruning_schedule`."""
@@ -67,10 +64,11 @@ class AttemptGrid(Sequence[AttemptConfig]):
 def expand_grid(spec: Spec) -> AttemptGrid:
     """Return an attempt for each combination of the values of a dict, or of each of several dicts.
 
-    Keys: `schedule`, "constant_sparsity" or "polynomial_decay", which may be left away where
-    `target_sparsity` or `final_sparsity` tells it; the arguments of that schedule; or in their
-    place `pruning_schedule`, schedule objects; the settings of an `AttemptConfig`; and `name`, a
-    format template such as "lr {learning_rate}" in place of the automatic names.
+    Keys: `schedule`, "constant_sparsity", "polynomial_decay", "iterative_pruning" or "one_shot",
+    where the first may be left away with a `target_sparsity` and the second with a
+    `final_sparsity`; the arguments of that schedule; or in their place `pruning_schedule`, schedule
+    objects; the settings of an `AttemptConfig`; and `name`, a format template such as
+    "lr {learning_rate}" in place of the automatic names.
 
     A value is a list, a tuple, a range or an array of one dimension; anything else counts as a list
     of one. A learning rate may also be a dict of the name and the arguments of a schedule, such as
@@ -233,10 +231,12 @@ def _schedule(given: dict[str, Any]) -> Schedule:
         )
     foreign = [key for key in given if key not in ARGUMENTS[name]]
     if foreign:
+        others = [kind for kind, arguments in ARGUMENTS.items() if {*given} <= {*arguments}]
+        wanted = f", or give schedule={others[0]!r}" if others else ""
         raise InputError(
             f"{name} takes the arguments {', '.join(ARGUMENTS[name])}. Received: "
             f"{foreign[0]}={given[foreign[0]]!r}. Leave it away, or give each schedule a dict of "
-            "its own."
+            f"its own{wanted}."
         )
     needed = [key for key in ARGUMENTS[name] if key.endswith("_sparsity") and key not in given]
     if needed:

@@ -15,7 +15,9 @@ from trimgrid.allocation.setting import allocation_of
 from trimgrid.arguments import check_integer
 from trimgrid.distillation import Distillation, check_distillation
 from trimgrid.errors import InputError
+from trimgrid.iterative import planned_rewinds
 from trimgrid.learning_rates import Cosine, LearningRate, OneCycle, check_name
+from trimgrid.schedule_kinds import is_trained
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
 
 
@@ -153,6 +155,7 @@ def _check_plan(schedule: Schedule, steps: int) -> None:
             f"a sparsity at least once. Received: {schedule!r}, which gives an array of shape "
             f"{plan.shape} with {due.size} sparsities for {steps} steps."
         )
+    planned_rewinds(schedule, steps)
 
 
 def check_settings(attempt: AttemptConfig) -> None:
@@ -160,7 +163,8 @@ def check_settings(attempt: AttemptConfig) -> None:
 
     Raises `InputError` for a rate that is no finite number above 0, no schedule and no name of one,
     what is no optimizer, a seed that is no integer of at least 0, what is no `Distillation`, an
-    allocation that is unknown, and for a number for a rate next to an optimizer.
+    allocation that is unknown, for a number for a rate next to an optimizer, and for what only
+    training needs in an attempt that is not trained.
 
     >>> check_settings(AttemptConfig("half", ConstantSparsity(0.5), learning_rate=0.01))
     """
@@ -172,6 +176,8 @@ def check_settings(attempt: AttemptConfig) -> None:
             f"Received: learning_rate={rate!r}, optimizer={optimizer!r}. "
             "Give the optimizer the learning rate."
         )
+    if not is_trained(attempt.pruning_schedule):
+        _check_untrained(attempt)
     # Floor 0 knows no Keras: what is told apart here is told by its shape.
     named = isinstance(optimizer, str | dict) and bool(optimizer)
     made = hasattr(optimizer, "get_config") and not isinstance(optimizer, type)
@@ -184,6 +190,17 @@ def check_settings(attempt: AttemptConfig) -> None:
         check_integer("seed", attempt.seed, minimum=0)
     check_distillation(attempt.distillation)
     allocation_of(attempt.allocation, attempt.min_kept, attempt.overrides)
+
+
+def _check_untrained(attempt: AttemptConfig) -> None:
+    for name in ("learning_rate", "optimizer", "distillation"):
+        value = getattr(attempt, name)
+        if value is not None:
+            raise InputError(
+                "An attempt that is not trained has no settings of a training. Received: "
+                f"{attempt.pruning_schedule!r} with {name}={value!r}. Leave it away, or take a "
+                "ConstantSparsity, which is trained."
+            )
 
 
 def _check_rate(rate: object) -> None:

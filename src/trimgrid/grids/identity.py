@@ -11,9 +11,11 @@ import numpy as np
 from trimgrid.allocation.setting import allocation_of
 from trimgrid.errors import InputError
 from trimgrid.grids.grid import AttemptConfig
+from trimgrid.iterative import planned_rewinds
 from trimgrid.json_values import JSON, class_name, json_value
 from trimgrid.learning_rates import AS_IS, REWIND, Cosine, LearningRate, OneCycle, table_of
-from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
+from trimgrid.schedule_kinds import SCHEDULES
+from trimgrid.schedules import Schedule
 
 
 def attempt_config(
@@ -23,9 +25,11 @@ def attempt_config(
 
     `steps` is the number of batches of the training, `original_steps` that of the original's.
     "schedule" holds the class, the arguments if it is one of trimgrid's, and the SHA-256 of the
-    plan: `steps + 1` sparsities, NaN without an update. "learning_rate" is None, a number, or the name of a schedule with its arguments.
-    "optimizer" is None, a name in small letters, or {"class_name", "config"}. "distillation"
-    and "allocation" are there only where the attempt has one. The same in every process and on
+    plan: `steps + 1` sparsities, NaN without an update; of another schedule that rewinds weights
+    also the SHA-256 of where it does. "learning_rate" is None, a number, or the name of a schedule
+    with its arguments. "optimizer" is None, a name in small letters, or {"class_name", "config"}.
+    "distillation" and "allocation" are there only where the attempt has one. The same in every
+    process and on
     every machine.
 
     Raises `InputError`, with the attempt's name, for a schedule that refuses its plan and for an
@@ -62,11 +66,15 @@ def _schedule_config(schedule: Schedule, steps: int) -> dict[str, JSON]:
     plan = np.asarray(schedule.plan(steps)).astype("<f8") + 0.0
     plan[np.isnan(plan)] = np.nan
     digest = hashlib.sha256(plan.tobytes()).hexdigest()
-    if type(schedule) in (ConstantSparsity, PolynomialDecay):
+    if type(schedule) in SCHEDULES.values():
         arguments: dict[str, Any] = schedule.get_config()  # type: ignore[attr-defined]
         return {"class": type(schedule).__name__, **arguments, "plan": digest}
     # Of the others only the plan counts, and what they hold need not be tellable.
-    return {"class": class_name(schedule), "plan": digest}
+    known = {"class": class_name(schedule), "plan": digest}
+    rewinds = planned_rewinds(schedule, steps)
+    if rewinds.any():
+        known["rewinds"] = hashlib.sha256(rewinds.tobytes()).hexdigest()
+    return known
 
 
 def _rate_config(rate: LearningRate | None, original_steps: int | None) -> JSON:

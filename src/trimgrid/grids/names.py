@@ -11,7 +11,8 @@ from typing import Any
 
 from trimgrid.errors import InputError
 from trimgrid.grids.grid import AttemptConfig
-from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
+from trimgrid.schedule_kinds import KnownSchedule, short_name
+from trimgrid.schedules import Schedule
 from trimgrid.suggestions import suggestion
 
 SETTINGS = tuple(
@@ -51,7 +52,7 @@ def name_attempts(attempts: Sequence[AttemptConfig]) -> list[AttemptConfig]:
             for key, value in shown.items()
             if value is not None and key not in _IN_THE_NAME
         ]
-        return ", ".join([_schedule_name(schedule), *parts])
+        return ", ".join([short_name(schedule), *parts])
 
     taken = Counter(attempt.name for attempt in attempts if attempt.name)
     named = []
@@ -122,19 +123,8 @@ def shown_value(value: Any) -> str:
     return kind if rate is None else f"{kind}({shown})"
 
 
-def _schedule_name(schedule: Schedule) -> str:
-    if isinstance(schedule, ConstantSparsity):
-        return f"const sparsity {schedule.target_sparsity}"
-    if isinstance(schedule, PolynomialDecay):
-        ends = (schedule.initial_sparsity, schedule.final_sparsity)
-        # Rounded: 100 * 0.29 is 28.999999999999996.
-        return "poly decay " + "/".join(f"{round(100 * end, 10):.12g}" for end in ends)
-    return type(schedule).__name__
-
-
 def _arguments(schedule: Schedule) -> dict[str, Any]:
-    known = isinstance(schedule, ConstantSparsity | PolynomialDecay)
-    return schedule.get_config() if known else {}  # type: ignore[attr-defined]
+    return schedule.get_config() if isinstance(schedule, KnownSchedule) else {}
 
 
 def _settings(attempt: AttemptConfig) -> dict[str, Any]:

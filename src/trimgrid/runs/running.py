@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from trimgrid.arguments import check_integer
 from trimgrid.data.sources import Data
-from trimgrid.engines.choice import choose_engine
+from trimgrid.engines.choice import EngineChoice, choose_engine
 from trimgrid.engines.engine import Engine, open_engine
 from trimgrid.engines.trained import OnEpoch, Trained
 from trimgrid.errors import RunError
@@ -31,6 +31,7 @@ from trimgrid.runs.checking import (
     tasks_of,
 )
 from trimgrid.runs.measuring import Evaluate, Measured, Measurer, Repeats
+from trimgrid.schedule_kinds import is_trained
 from trimgrid.scratch import scratch_folder
 from trimgrid.training import Task, Training
 
@@ -98,6 +99,8 @@ def run_grid(
     that the vectorized engine may take, None for 60 % of what is free; it decides how many attempts
     train at once. `say` gets a line on each choice made; by default the logger "trimgrid" does.
 
+    An attempt with a `OneShot` schedule is pruned and measured, but not trained.
+
     An attempt whose loss stops being finite, or whose conversion fails, says so in its `status`;
     the others go on.
 
@@ -163,7 +166,11 @@ def run_attempts(
     ]
     missing = [task for task in tasks if known[task.name] is None]
     opened = None
-    if missing or (known[ORIGINAL] is None and pretrain_epochs > 0):
+    trained = [task for task in missing if is_trained(task.schedule)]
+    pretrained = known[ORIGINAL] is None and pretrain_epochs > 0
+    if missing and not trained and not pretrained:
+        choice = EngineChoice("sequential", "no attempt is trained")
+    if missing or pretrained:
         opened = open_engine(
             choice,
             model,
@@ -171,7 +178,7 @@ def run_attempts(
             validation,
             training,
             tasks=tasks,
-            attempts=len(missing),
+            attempts=max(1, len(trained)),
             memory=memory,
             say=say,
             fallback=engine == "auto",

@@ -28,6 +28,7 @@ from trimgrid.runs.results import Results, load_results
 from trimgrid.runs.running import run_attempts
 from trimgrid.runs.settings import about, model_digest, platform, training_settings, versions
 from trimgrid.runs.study_data import StudyData
+from trimgrid.schedule_kinds import is_trained
 from trimgrid.startup import ENGINES
 from trimgrid.training import Training
 
@@ -179,11 +180,14 @@ class Study:
                 converter = None
             elif converter is None and missing:
                 converter = stack.enter_context(TFLiteConverter())
-            attempts = sum(each.name != ORIGINAL for each in missing)
+            names = {each.name for each in missing}
+            trained = [
+                each for each in grid if each.name in names and is_trained(each.pruning_schedule)
+            ]
             bar = Progress(
-                attempts * repeats,
+                len(trained) * repeats,
                 self.training.epochs,
-                self.pretrain_epochs if len(missing) > attempts else 0,
+                self.pretrain_epochs if ORIGINAL in names else 0,
                 shown=progress,
             )
             for logger in loggers:

@@ -1,0 +1,38 @@
+"""What the variables of an optimizer are for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+def held_in_variables(optimizer: Any) -> list[str]:
+    """The settings of an optimizer that it holds in variables: rows may differ in them.
+
+    >>> held_in_variables(keras.optimizers.SGD(0.1, momentum=0.9))
+    ['learning_rate']
+    """
+    return [
+        key
+        for key in optimizer.get_config()
+        if isinstance(getattr(optimizer, key, None), keras.Variable)
+    ]
+
+
+def state_places(optimizer: Any) -> tuple[int, ...]:
+    """The places, among an optimizer's variables, of those that training changes.
+
+    These are its count of steps, its slots and the scale of a `LossScaleOptimizer`; the others are
+    settings.
+
+    >>> optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    >>> optimizer.build([keras.Variable([1.0])])
+    >>> [optimizer.variables[place].name for place in state_places(optimizer)]
+    ['iteration', 'variable_momentum']
+    """
+    parts = [optimizer]
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        parts.append(optimizer.inner_optimizer)
+    settings = {id(getattr(part, key)) for part in parts for key in held_in_variables(part)}
+    return tuple(i for i, each in enumerate(optimizer.variables) if id(each) not in settings)
