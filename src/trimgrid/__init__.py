@@ -12,15 +12,21 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = {
+    "Allocation": "allocation.setting",
     "AttemptConfig": "grids.grid",
     "AttemptGrid": "grids.expansion",
     "AttemptInfo": "results",
     "BeginPruning": "begin_pruning",
     "ConstantSparsity": "schedules",
     "ConversionError": "export.tflite",
+    "Cosine": "learning_rates",
+    "Distillation": "distillation",
     "Exported": "export.exporting",
     "InputError": "errors",
+    "IterativePruning": "iterative",
     "MagnitudePruning": "pruning",
+    "OneCycle": "learning_rates",
+    "OneShot": "one_shot",
     "PolynomialDecay": "schedules",
     "Results": "runs.results",
     "RunError": "errors",

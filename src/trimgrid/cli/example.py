@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from trimgrid.cli.options import (
+    AllocationOption,
     BackendOption,
     Engine,
     EngineOption,
@@ -46,6 +47,7 @@ def example(
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, help="Of weights, data order, dropout.")
     ] = 1,
+    allocation: AllocationOption = None,
     repeats: RepeatsOption = 1,
     out: Annotated[
         Path | None,
@@ -64,11 +66,13 @@ def example(
     ] = None,
 ) -> None:
     """Run one of the article's examples: the original and a grid of 11 attempts."""
+    from trimgrid.allocation.setting import check_allocation
     from trimgrid.choosing import has_error
     from trimgrid.memory_size import parse_memory_size
     from trimgrid.runs.results import recorded_backend
     from trimgrid.startup import check_engine, gpu_at_hand, select_backend
 
+    check_allocation(allocation)
     limit = None if memory is None else parse_memory_size(memory)
     folder = out or Path("runs", name.value)
     slow_on_jax = name is Example.CNN and engine is not Engine.VECTORIZED and not gpu_at_hand()
@@ -83,6 +87,7 @@ def example(
         seed,
         None if data is None else data.value,
         data_dir,
+        allocation=allocation,
         engine=engine.value,
         repeats=repeats,
         memory=limit,

@@ -19,6 +19,14 @@ class Engine(StrEnum):
     SEQUENTIAL = "sequential"
 
 
+AllocationOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How the zeros are shared out among the tensors: uniform, erdos_renyi, "
+        "global_magnitude or lamp. Of all attempts that say nothing else.",
+    ),
+]
 BackendOption = Annotated[
     str | None,
     typer.Option(

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from trimgrid.cli.options import (
+    AllocationOption,
     BackendOption,
     Engine,
     EngineOption,
@@ -71,6 +72,7 @@ def run(
             help="Goes on if it exists. Default: runs/ and the name of the model or study file.",
         ),
     ] = None,
+    allocation: AllocationOption = None,
     repeats: RepeatsOption = 1,
     engine: EngineOption = Engine.AUTO,
     memory: MemoryOption = None,
@@ -99,12 +101,14 @@ def run(
         "seed": seed,
     }
     _check_arguments(study, described)
+    from trimgrid.allocation.setting import check_allocation
     from trimgrid.choosing import has_error
     from trimgrid.memory_size import parse_memory_size
     from trimgrid.report.run_table import going_on_text
     from trimgrid.runs.results import find_results
     from trimgrid.startup import check_engine, select_backend, start_keras
 
+    check_allocation(allocation)
     limit = None if memory is None else parse_memory_size(memory)
     folder = run_dir or _default_folder(study, model)
     # Before Keras, whose backend can't be changed any more then.
@@ -121,7 +125,7 @@ def run(
             converter = stack.enter_context(TFLiteConverter())  # starts while Keras is imported
         start_keras()
         from trimgrid.cli.study_file import load_study
-        from trimgrid.grids.grid import article_grid
+        from trimgrid.grids.grid import article_grid, with_allocation
         from trimgrid.grids.toml_file import load_grid
         from trimgrid.loggers import open_logger
         from trimgrid.report.plots import save_tradeoff
@@ -135,9 +139,13 @@ def run(
             ready, attempts = Study(given.pop("model"), given.pop("data"), **given), None
         if grid is not None:
             attempts = load_grid(grid)
+        elif attempts is None:
+            attempts = article_grid()
+        if allocation is not None:
+            attempts = with_allocation(attempts, allocation)
         try:
             results = ready.run(
-                article_grid() if attempts is None else attempts,
+                attempts,
                 folder,
                 engine=engine.value,
                 repeats=repeats,

@@ -46,7 +46,7 @@ def train(
     depends only on the arguments. In a training with distillation the original is the teacher, as
     it is. A loss that stops being finite ends the training: then `failure` says at which step.
     `saved` is called after each step, so that a later call goes on from the `checkpoint` that it
-    left, to the bit as if the training had never stopped. `rates` and `allocation`: see `Task`; they
+    left, to the bit as if the training had never stopped. `rates` and `allocation`, see `Task`,
     count where a schedule is given.
 
     Raises `InputError` for a schedule that can't reach its target and a model without prunable

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from trimgrid.atomic import replacing
 from trimgrid.errors import InputError
 from trimgrid.export.tflite import TFLiteConverter
-from trimgrid.grids.grid import AttemptConfig, article_grid
+from trimgrid.grids.grid import AttemptConfig, article_grid, with_allocation
 from trimgrid.report.run_table import going_on_text
 from trimgrid.report.table import recap_text
 from trimgrid.results import AttemptInfo, write_results_json
@@ -33,13 +33,15 @@ def run_example(
     data: str | None = None,
     data_dir: Path | None = None,
     *,
+    allocation: str | None = None,
     engine: str = "auto",
     repeats: int = 1,
     memory: int | None = None,
 ) -> list[AttemptInfo]:
     """Run the article's example `name` with its grid of 11 attempts.
 
-    `folder` is the run directory: a run there goes on where it stopped. `engine`, `repeats` and
+    `folder` is the run directory: a run there goes on where it stopped. `allocation`: how the zeros
+    are shared out among the tensors, None for the article's way, each by itself. `engine`, `repeats` and
     `memory` (bytes) are those of `trimgrid.Study.run`, the others those of
     `trimgrid.examples.experiments.experiment`.
 
@@ -64,6 +66,8 @@ def run_example(
 
         task = experiment(name, epochs, seed, data, data_dir)
         grid = article_grid()
+        if allocation is not None:
+            grid = with_allocation(grid, allocation)
         _announce(name, grid, task.study, repeats)
         infos: list[AttemptInfo] = []
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from trimgrid.allocation.setting import allocation_of
+from trimgrid.allocation.setting import allocation_of, check_allocation
 from trimgrid.arguments import check_integer
 from trimgrid.distillation import Distillation, check_distillation
 from trimgrid.errors import InputError
@@ -83,6 +83,21 @@ def article_grid(end_step: int | None = None) -> list[AttemptConfig]:
         for target in (0.1, 0.4, 0.5, 0.6, 0.9)
     ]
     return decays + constants
+
+
+def with_allocation(grid: Sequence[AttemptConfig], allocation: str) -> list[AttemptConfig]:
+    """Return the attempts with an allocation for those that have none of their own.
+
+    Raises `InputError` for an unknown one.
+
+    >>> {attempt.allocation for attempt in with_allocation(article_grid(), "lamp")}
+    {'lamp'}
+    """
+    check_allocation(allocation)
+    return [
+        attempt if attempt.allocation else replace(attempt, allocation=allocation)
+        for attempt in grid
+    ]
 
 
 def check_grid(grid: Sequence[AttemptConfig], steps: int) -> None:
