@@ -38,7 +38,8 @@ def magnitude_keys(weights: ArrayLike) -> NDArray[np.int32]:
         values = np.asarray(weights).astype(np.float32)
     # Without their sign bit floats order as their bits do. Every NaN lies above infinity and is
     # brought down to the first of them, or the NaNs would rank by their payload.
-    return np.minimum(values.ravel().view(np.int32) & 0x7FFF_FFFF, 0x7F80_0001)
+    keys: NDArray[np.int32] = values.ravel().view(np.int32) & 0x7FFF_FFFF
+    return np.minimum(keys, np.int32(0x7F80_0001))
 
 
 def magnitude_mask(
@@ -77,13 +78,13 @@ def magnitude_mask(
 
 
 def _kept(size: int, sparsity: float | None, kept: int | None) -> int:
-    if (sparsity is None) == (kept is None):
+    if sparsity is not None and kept is None:
+        return kept_count(size, sparsity)
+    if sparsity is not None or kept is None:
         raise InputError(
             "A mask must have either a sparsity or a number of weights to keep. "
             f"Received: sparsity={sparsity!r}, kept={kept!r}. Give one of them."
         )
-    if kept is None:
-        return kept_count(size, sparsity)
     if check_integer("kept", kept, minimum=0) > size:
         raise InputError(
             "A mask can't keep more weights than there are. "

@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from trimgrid.allocation import lamp
+from trimgrid.allocation.bounds import NO_SPARSITY
 from trimgrid.allocation.counts import LARGEST_FACTOR, MOST
 from trimgrid.allocation.sharing import APPORTIONED, BY_LAMP
 from trimgrid.selection import kept_count, magnitude_keys
@@ -66,7 +67,7 @@ def kept_counts(weights: Sequence[Any], sharing: Any, target: Any, kind: int) ->
     _, at, beyond = ops.fori_loop(0, _DIGITS, narrow, start)
     beyond = ops.clip(beyond, lowest, largest)
     ties = ops.clip(at, lowest, largest) - beyond
-    later = ops.flip(ops.cumsum(ops.flip(ties))) - ties  # the ties in the tensors behind each
+    later = _suffix_sums(ties) - ties  # the ties in the tensors behind each
     missing = kept - _sum(beyond)
     return beyond + ops.minimum(ops.maximum(missing - later, 0), ties)
 
@@ -76,7 +77,8 @@ def _bounds(sizes: Any, sharing: Any, target: Any) -> tuple[Any, Any]:
     target = ops.cast(target, "float32")
     fixed = ops.cast(sharing.fixed, "float32")
     # The choice also keeps a compiler from turning the division by a constant into a product.
-    highest = ops.where(ops.greater(target, 0), ops.cast(sharing.highest, "float32"), 1.0)
+    some = ops.greater(target, NO_SPARSITY)
+    highest = ops.where(some, ops.cast(sharing.highest, "float32"), 1.0)
     free = ops.isnan(fixed)
     pruned = ops.round(ops.where(free, 0.0, fixed) * (target / highest))
     own = ops.maximum(sizes - ops.cast(pruned, "int32"), np.minimum(sizes, 1))
@@ -123,9 +125,8 @@ def _ranked(weights: Sequence[Any], sizes: Any, scores: Callable[[Any, Any, int]
             number = len(places) * _BUCKETS
             found_here = _histogram(ops.where(agrees, bucket, number), number)
             counts.append(ops.reshape(found_here, (len(places), _BUCKETS)))
-        both = ops.take(ops.concatenate(counts), order, axis=0)
-        both = ops.flip(ops.cumsum(ops.flip(both, axis=1), axis=1), axis=1)
-        return ops.pad(ops.cast(both, "int32"), ((0, 0), (0, 1))) + beyond[:, None]
+        together = ops.take(ops.concatenate(counts), order, axis=0)
+        return ops.pad(_suffix_sums(together), ((0, 0), (0, 1))) + beyond[:, None]
 
     return table
 
@@ -176,16 +177,18 @@ def _histogram(buckets: Any, number: int) -> Any:
 
 
 def _suffix_sums(values: Any) -> Any:
-    """At each place of the last axis the sum from there on, added in the steps of `lamp`."""
+    """At each place of the last axis the sum from there on, added up in the steps of `lamp`.
+
+    A loop, because a compiler may work out a chain of such sums anew for every one of its readers.
+    """
     length = int(values.shape[-1])
-    places = ops.arange(length, dtype="int32")
+    starts = [ops.cast(0, "int32")] * (len(values.shape) - 1)
 
     def add(step: Any, sums: Any) -> Any:
-        behind = places + ops.left_shift(1, ops.cast(step, "int32"))
-        moved = ops.take(sums, ops.minimum(behind, length - 1), axis=-1)
-        return sums + ops.where(ops.less(behind, length), moved, ops.zeros_like(sums))
+        start = [*starts, ops.left_shift(1, ops.cast(step, "int32"))]
+        longer = ops.concatenate([sums, ops.zeros_like(sums)], axis=-1)
+        return sums + ops.slice(longer, start, sums.shape)
 
-    # A loop: a compiler may work out a chain of such sums anew for every one of its readers.
     return ops.fori_loop(0, (length - 1).bit_length(), add, values)
 
 

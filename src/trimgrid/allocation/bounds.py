@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from trimgrid import masks
 
 Counts = NDArray[np.int64]
+NO_SPARSITY = np.float32(1e-30)
+"""A target up to this is 0: machines that have no denormal numbers must agree on it."""
 
 
 class Bounds(NamedTuple):
@@ -33,8 +35,9 @@ def bounds(
     >>> bounds(np.array([10, 30]), [1, 1], [5.0, np.nan], 0.5, 0.25)
     Bounds(lowest=array([8, 1]), largest=array([ 8, 30]), kept=30)
     """
+    aim = np.float32(target)
     # At a target of 0 nothing is pruned, whatever the highest is.
-    share = np.float32(target) / np.float32(highest if target > 0 else 1)
+    share = aim / (np.float32(highest) if aim > NO_SPARSITY else np.float32(1))
     pruned = np.rint(np.nan_to_num(np.asarray(fixed, np.float32)) * share).astype(np.int64)
     own = np.maximum(sizes - pruned, np.minimum(sizes, 1))
     free = np.isnan(np.asarray(fixed, np.float32))

@@ -48,7 +48,7 @@ def kept_counts(weights: Sequence[NDArray[Any]], sharing: Sharing, target: float
     above = _counted(weights, sharing)
 
     def stay(threshold: int) -> Counts:
-        return np.clip(above(threshold), lowest, largest)
+        return np.minimum(np.maximum(above(threshold), lowest), largest)
 
     # The largest threshold at which enough stay: the sums fall as thresholds rise.
     threshold = bisect_right(range(LEVELS), -kept, key=lambda each: -int(stay(each).sum())) - 1
@@ -56,7 +56,8 @@ def kept_counts(weights: Sequence[NDArray[Any]], sharing: Sharing, target: float
     ties = stay(threshold) - beyond
     missing = kept - int(beyond.sum())
     later = ties[::-1].cumsum()[::-1] - ties  # the ties in the tensors behind each
-    return beyond + np.clip(missing - later, 0, ties)
+    counts: Counts = beyond + np.minimum(np.maximum(missing - later, 0), ties)
+    return counts
 
 
 def shared_masks(
@@ -88,7 +89,8 @@ def _counted(weights: Sequence[NDArray[Any]], sharing: Sharing) -> Callable[[int
             factor = np.array(min(LEVELS - 1 - threshold, LARGEST_FACTOR), np.int64)
             factor = np.maximum(factor, 0).astype(np.int32).view(np.float32)
             with np.errstate(over="ignore"):
-                return np.minimum(np.rint(parts * factor), np.float32(MOST)).astype(np.int64)
+                whole: Counts = np.minimum(np.rint(parts * factor), MOST).astype(np.int64)
+            return whole
 
         return rounded
     if sharing.kind == BY_LAMP:

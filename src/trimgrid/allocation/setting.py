@@ -1,4 +1,4 @@
-"""What a caller says about the allocation of an attempt: its kind, its least counts, its exceptions."""
+"""What a caller says about the allocation of an attempt: its kind, least counts, exceptions."""
 
 from __future__ import annotations
 

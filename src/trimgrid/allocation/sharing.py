@@ -13,9 +13,10 @@ from trimgrid.allocation.bounds import Counts, bounds
 from trimgrid.allocation.overrides import overridden
 from trimgrid.allocation.setting import Allocation
 from trimgrid.errors import InputError
+from trimgrid.masks import kept_count
 
 EACH, APPORTIONED, BY_MAGNITUDE, BY_LAMP = -1, 0, 1, 2
-"""The values of `Sharing.kind`: by sizes alone, by the weights' magnitudes, by their LAMP scores.
+"""The values of `Sharing.kind`: by sizes alone, by the weights' magnitudes, by LAMP scores.
 
 `EACH` stands for no allocation: every tensor has the target for itself.
 """
@@ -132,16 +133,17 @@ def _check_reachable(
     """
     if allocation.min_kept is None and not allocation.overrides:
         return  # one weight in each tensor, which no sparsity takes
+    if allocation.min_kept is None:
+        floors = np.minimum(sizes, 1)  # further down the default ones do not go
     total = int(sizes.sum())
-    lowest, largest, _ = bounds(sizes, floors, fixed, highest, highest)
-    wanted = np.rint(np.float32(total) * (np.float32(1) - np.float32(highest)))
-    if lowest.sum() <= wanted <= largest.sum():
+    lowest, largest, kept = bounds(sizes, floors, fixed, highest, highest)
+    if kept == kept_count(total, highest):
         return
     # Rounded inwards, so that both ends of what is named can be reached.
     low = math.ceil((1 - int(largest.sum()) / total) * 1e4) / 1e4
     high = math.floor((1 - int(lowest.sum()) / total) * 1e4) / 1e4
     raise InputError(
-        "The highest sparsity of a schedule must be one that min_kept and overrides leave possible. "
+        "min_kept and overrides must leave a schedule's highest sparsity possible. "
         f"Received: highest target={highest}, min_kept={allocation.min_kept}, "
         f"overrides={allocation.overrides}. Possible are sparsities from {low} to {high}: "
         "give such a target, or loosen min_kept or overrides."

@@ -41,8 +41,8 @@ def run_example(
     """Run the article's example `name` with its grid of 11 attempts.
 
     `folder` is the run directory: a run there goes on where it stopped. `allocation`: how the zeros
-    are shared out among the tensors, None for the article's way, each by itself. `engine`, `repeats` and
-    `memory` (bytes) are those of `trimgrid.Study.run`, the others those of
+    are shared out among the tensors, None for the article's way, each by itself. `engine`,
+    `repeats` and `memory` (bytes) are those of `trimgrid.Study.run`, the others those of
     `trimgrid.examples.experiments.experiment`.
 
     Prints the model's summary, the block of each attempt and the recap to standard output, and
