@@ -102,9 +102,10 @@ def counted_steps(model: Any) -> int:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         return 0
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    # A step of such an optimizer is that of several batches.
-    return int(optimizer.iterations) * (inner.gradient_accumulation_steps or 1)
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+    # One that adds gradients up counts its steps, each of several batches.
+    return int(optimizer.iterations) * (optimizer.gradient_accumulation_steps or 1)
 
 
 def load_compiled(path: str | Path) -> tuple[Any, Settings]:

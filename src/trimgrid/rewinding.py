@@ -71,7 +71,8 @@ def with_planned_rate(training: Training, rates: NDArray[np.float32]) -> Trainin
 
 def _inner(optimizer: Any) -> Any:
     """The optimizer itself, or the one inside a scaling of the loss."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
+    scaling = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    return optimizer.inner_optimizer if scaling else optimizer
 
 
 def _at(optimizer: Any, rate: float) -> Any:

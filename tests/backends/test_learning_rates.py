@@ -38,7 +38,7 @@ ONE_HOT = np.eye(COUNT, dtype="float32"), np.zeros((COUNT, 1), "float32")
 NONE = ConstantSparsity(0.0, frequency=5)
 
 
-@keras.saving.register_keras_serializable("rates")
+@keras.saving.register_keras_serializable("rates")  # type: ignore[untyped-decorator]
 def output(y_true: Any, y_pred: Any) -> Any:
     """The output is the loss."""
     return keras.ops.mean(y_pred, axis=-1)
@@ -48,7 +48,7 @@ TRAINING = Training(output, optimizers.SGD(0.5), batch_size=1, seed=3)
 
 
 @keras.saving.register_keras_serializable("rates")
-class Table(SCHEDULES.LearningRateSchedule):  # type: ignore[misc]
+class Table(optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
     """A rate of the user's own for each step, which must be an integer."""
 
     def __init__(self, rates: list[float]) -> None:
@@ -172,7 +172,7 @@ def test_an_optimizer_of_its_own() -> None:
     table = replace(TRAINING, optimizer=optimizers.SGD(Table([0.5, 0.25])))
     for rate, wanted in (
         (Cosine(0.125), Cosine(0.125).plan(4)),
-        ("rewind", np.float32([0.5, 0.5, 0.25, 0.25])),
+        ("rewind", np.array([0.5, 0.5, 0.25, 0.25], np.float32)),
     ):
         attempt = AttemptConfig("a", NONE, learning_rate=rate, optimizer=adam, seed=7)
         tasks = tasks_of(attempt, table, 2, Lengths(4, 2))
@@ -255,3 +255,39 @@ def test_it_is_read_back_from_its_config() -> None:
     assert again.rates.dtype == np.float32
     assert (again.schedule, again.steps) == (NONE, 5)
     assert float(again.learning_rate) == 0.25
+
+
+def test_a_study(tmp_path: Any) -> None:
+    """What diverges says so, the others go on; what is rewound is told by the original's length."""
+    from trimgrid.runs.study import Study
+
+    keras.utils.set_random_seed(5)
+    model = keras.Sequential([keras.Input((COUNT,)), layers.Dense(5, "relu"), layers.Dense(1)])
+    rates = {"as it is": None, "again": "rewind", "up": Cosine(0.02), "far up": Cosine(1e30)}
+    grid = [AttemptConfig(name, NONE, learning_rate=rate) for name, rate in rates.items()]
+
+    def run() -> Any:
+        study = Study(
+            model,
+            (ONE_HOT[0], ONE_HOT[1] + 1),
+            (ONE_HOT[0], ONE_HOT[1] + 1),
+            loss="mse",
+            optimizer=optimizers.SGD(SCHEDULES.ExponentialDecay(0.05, 2, 0.5)),
+            epochs=2,
+            batch_size=3,
+            pretrain_epochs=1,
+        )
+        return study.run(grid, tmp_path, tflite=False, progress=False, say=lambda line: None)
+
+    first = run()
+    assert [each.name for each in first][1:] == list(rates)
+    assert first["far up"].status.startswith("training failed: the loss became ")
+    assert {first[name].status for name in ("as it is", "again", "up")} == {"ok"}
+    assert len({first[name].error for name in ("as it is", "again", "up")}) == 3
+    configs = [first[name].config["learning_rate"] for name in ("as it is", "again", "up")]
+    assert configs == [
+        None,
+        {"name": "rewind", "original_steps": 4},
+        {"name": "cosine", "peak": 0.02, "warmup": 0.1, "end": 0.0},
+    ]
+    assert [each.id for each in run()] == [each.id for each in first]
