@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import jax
 import keras
 import numpy as np
 import pytest
@@ -85,7 +86,9 @@ def together(engine: VectorizedEngine, results: Any) -> Any:
 def test_both_engines(model: Any, together: Any, results: Any) -> None:
     data = open_data((X, Y), TRAINING, "data")
     sequential = SequentialEngine(model, data, ArrayData((X[:35], Y[:35]), 20))
-    for task, one in zip(TASKS, results(sequential, TASKS), strict=True):
+    # The others know no rounds, and are seen to by other tests.
+    tasks = [task for task in TASKS if task.name in ("rounds", "weights", "ticket", "cut")]
+    for task, one in zip(tasks, results(sequential, tasks), strict=True):
         assert bool(one.history) == (task.name != "cut")
         together[task.name].check_close(one)
 
@@ -146,4 +149,4 @@ def test_programs_without_rewinding_have_nothing_of_it(engine: Any) -> None:
 
 
 def _leaves(lowered: Any) -> list[Any]:
-    return list(keras.tree.flatten(lowered.in_avals))
+    return jax.tree.leaves(lowered.in_avals)
