@@ -22,6 +22,9 @@ settings.register_profile("trimgrid", deadline=None, derandomize=True)
 settings.load_profile("trimgrid")
 
 if os.environ["KERAS_BACKEND"] == "jax":
+    # As the engine compiles its programs: a quarter of the tests' time.
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false"
     import jax
 
     # Two host devices whatever the machine, so that the tests see attempts on several. The setting
@@ -36,23 +39,16 @@ def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield
 
 
-@pytest.fixture(scope="module")
-def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let JAX keep what it compiles, for a module whose trainings are mostly the same program."""
-    if os.environ["KERAS_BACKEND"] != "jax":
-        yield
-        return
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("jax")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let JAX keep what it compiles, for all processes of the session: much of it is the same."""
+    if os.environ["KERAS_BACKEND"] == "jax":
+        folder = tmp_path_factory.getbasetemp()
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            folder = folder.parent
+        jax.config.update("jax_compilation_cache_dir", str(folder / "jax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture
