@@ -6,7 +6,6 @@ It is the sum of resident sizes: pages that two processes share count twice, so 
 from __future__ import annotations
 
 from threading import Event, Thread
-from types import TracebackType
 from typing import Self
 
 import psutil
@@ -27,12 +26,7 @@ class PeakMemory:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
 

@@ -213,7 +213,7 @@ def test_missing_package_is_named_with_the_command_that_installs_it(
     module: str, load: Callable[[], Split], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(InputError, match=r'pip install "trimgrid\[examples\]"$'):
+    with pytest.raises(InputError, match=r"pip install 'trimgrid\[examples\]'$"):
         load()
 
 

@@ -35,6 +35,7 @@ FLOORS = {
     "masks": 0,
     "memory_size": 0,
     "one_shot": 0,
+    "optional": 0,
     "randomness": 0,
     "repeats": 0,
     "results": 0,

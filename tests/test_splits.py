@@ -285,7 +285,7 @@ def test_a_data_set_that_nobody_knows() -> None:
 
 def test_tensorflow_datasets_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(InputError, match=r'pip install "trimgrid\[examples\]"'):
+    with pytest.raises(InputError, match=r"pip install 'trimgrid\[examples\]'"):
         open_splits("tfds:mnist")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 import keras
@@ -12,6 +11,7 @@ import numpy as np
 
 from trimgrid.data.batches import Arrays
 from trimgrid.errors import InputError, first_line
+from trimgrid.optional import optional_modules
 
 PREFIX = "tfds:"
 # A version such as :3.0.1 belongs to the name; a split such as train[:80%] has colons of its own.
@@ -50,13 +50,9 @@ def read_tfds(source: str, wanted: str, also: Sequence[str], notes: list[str]) -
 
 
 def _prepared(source: str, name: str) -> Any:
-    try:
-        tfds = import_module("tensorflow_datasets")
-    except ImportError as error:
-        raise InputError(
-            f"This data needs tensorflow-datasets. Received: {source!r}: {error}. "
-            'Install it: pip install "trimgrid[examples]"'
-        ) from error
+    (tfds,) = optional_modules(
+        f"The data {source!r}", "examples", "tensorflow-datasets", "tensorflow_datasets"
+    )
     try:
         builder = tfds.builder(name)
         builder.download_and_prepare()

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-
-from trimgrid.errors import InputError
 
 Pair: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 
@@ -48,23 +44,3 @@ def split_indices(
     order = np.random.RandomState(seed).permutation(samples)
     aside = math.ceil(test_share * samples)
     return order[aside:], order[:aside]
-
-
-def optional_modules(packages: Sequence[str], *modules: str) -> list[Any]:
-    """Import modules that only the examples need.
-
-    Raises `InputError` with the command that installs them if one is missing.
-
-    >>> optional_modules(["no-such-package"], "no_such_module")
-    Traceback (most recent call last):
-    ...
-    trimgrid.errors.InputError: This data needs no-such-package. Received: No module named \
-'no_such_module'. Install it: pip install "trimgrid[examples]"
-    """
-    try:
-        return [import_module(module) for module in modules]
-    except ImportError as error:
-        raise InputError(
-            f"This data needs {' and '.join(packages)}. Received: {error}. "
-            'Install it: pip install "trimgrid[examples]"'
-        ) from error

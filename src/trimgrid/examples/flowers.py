@@ -13,7 +13,8 @@ from urllib.request import Request, urlopen
 import numpy as np
 
 from trimgrid.errors import InputError, first_line
-from trimgrid.examples.data import Pair, Split, optional_modules
+from trimgrid.examples.data import Pair, Split
+from trimgrid.optional import optional_modules
 
 SIDE = 180
 SPLITS = ("train[:80%]", "train[80%:90%]", "train[90%:]")
@@ -34,7 +35,9 @@ def load_tf_flowers(data_dir: str | Path | None = None) -> Split:
 
     Raises `InputError` if TFDS is missing, or the data can't be read or downloaded.
     """
-    tfds, tf = optional_modules(["tensorflow-datasets"], "tensorflow_datasets", "tensorflow")
+    tfds, tf = optional_modules(
+        "This data", "examples", "tensorflow-datasets", "tensorflow_datasets", "tensorflow"
+    )
     path = None if data_dir is None else Path(data_dir).expanduser()
     if path is not None and not path.exists():
         raise _unavailable(f"data_dir={str(data_dir)!r}, which does not exist")

