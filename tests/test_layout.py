@@ -55,6 +55,7 @@ FLOORS = {
     "selection": 1,
     "shared_selection": 1,
     "startup": 1,
+    "tensor_groups": 1,
     "training": 1,
     "updates": 1,
     "without_tensorflow": 1,
