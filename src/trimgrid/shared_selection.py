@@ -57,7 +57,7 @@ def kept_counts(weights: Sequence[Any], sharing: Any, target: Any, kind: int) ->
         stay = ops.clip(counts, lowest[:, None], largest[:, None])
         enough = ops.greater_equal(ops.sum(stay, axis=0)[:-1], kept)
         digit = ops.cast(ops.sum(ops.cast(enough, "int32")), "int32") - 1
-        # The highest digit has a bit less. (Where the bounds leave no choice, any threshold will do.)
+        # The highest digit has a bit less. (Any will do where the bounds leave no choice.)
         digit = ops.minimum(digit, ops.right_shift(_LARGEST, shift))
         found = found + ops.left_shift(digit, shift)
         return found, ops.take(counts, digit, axis=1), ops.take(counts, digit + 1, axis=1)
