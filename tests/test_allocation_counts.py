@@ -19,7 +19,7 @@ from trimgrid.allocation.sharing import BY_LAMP, BY_MAGNITUDE, Sharing, share
 from trimgrid.errors import InputError
 
 Weights = list[NDArray[Any]]
-SHAPES = {
+SHAPES: dict[str, list[tuple[int, ...]]] = {
     "mlp": [(1, 32), (32, 64), (64, 32), (32, 1)],
     "cnn": [(3, 3, 3, 32), (3, 3, 32, 32), (3, 3, 32, 32), (1280, 128), (128, 5)],
     "lstm": [(4, 64), (16, 64), (16, 1)],
@@ -56,7 +56,7 @@ def in_the_best(scores: Weights, kept: int) -> list[int]:
     owner = np.repeat(np.arange(len(scores)), [each.size for each in scores])
     flat = np.concatenate([each.ravel() for each in scores])
     best = np.argsort(flat, kind="stable")[flat.size - kept :]
-    return np.bincount(owner[best], minlength=len(scores)).tolist()
+    return [int(each) for each in np.bincount(owner[best], minlength=len(scores))]
 
 
 def textbook_lamp(weights: NDArray[Any]) -> NDArray[np.float64]:

@@ -68,6 +68,7 @@ FLOORS = {
     "shared_selection": 1,
     "soft_losses": 1,
     "startup": 1,
+    "tensor_groups": 1,
     "training": 1,
     "updates": 1,
     "without_tensorflow": 1,

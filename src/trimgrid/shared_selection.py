@@ -16,13 +16,13 @@ from trimgrid.allocation import lamp
 from trimgrid.allocation.bounds import NO_SPARSITY
 from trimgrid.allocation.counts import LARGEST_FACTOR, MOST
 from trimgrid.allocation.sharing import APPORTIONED, BY_LAMP
-from trimgrid.selection import kept_count, magnitude_keys
+from trimgrid.selection import kept_count
+from trimgrid.tensor_groups import Group, grouped
 
 # A threshold is the bits of a float32 that is not negative: 31 bits, as four digits.
 _DIGITS, _WIDTH = 4, 8
 _BUCKETS = 1 << _WIDTH
 _LARGEST = 2**31 - 1
-_SMALL = 4096
 
 
 def kept_counts(weights: Sequence[Any], sharing: Any, target: Any, kind: int) -> Any:
@@ -47,8 +47,8 @@ def kept_counts(weights: Sequence[Any], sharing: Any, target: Any, kind: int) ->
     if kind == APPORTIONED:
         table = _apportioned(ops.convert_to_tensor(sharing.weights))
     else:
-        scores = _lamp_keys if kind == BY_LAMP else _magnitudes
-        table = _ranked(weights, sizes, scores)
+        groups, order = grouped(weights, sizes)
+        table = _ranked(_by_lamp(groups) if kind == BY_LAMP else groups, order)
 
     def narrow(place: Any, state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
         found, _, beyond = state
@@ -57,7 +57,7 @@ def kept_counts(weights: Sequence[Any], sharing: Any, target: Any, kind: int) ->
         stay = ops.clip(counts, lowest[:, None], largest[:, None])
         enough = ops.greater_equal(ops.sum(stay, axis=0)[:-1], kept)
         digit = ops.cast(ops.sum(ops.cast(enough, "int32")), "int32") - 1
-        # The highest digit has a bit less, and where the bounds decide all thresholds will do.
+        # The highest digit has a bit less. (Any will do where the bounds leave no choice.)
         digit = ops.minimum(digit, ops.right_shift(_LARGEST, shift))
         found = found + ops.left_shift(digit, shift)
         return found, ops.take(counts, digit, axis=1), ops.take(counts, digit + 1, axis=1)
@@ -106,74 +106,45 @@ def _apportioned(parts: Any) -> _Table:
     return table
 
 
-def _ranked(weights: Sequence[Any], sizes: Any, scores: Callable[[Any, Any, int], Any]) -> _Table:
+def _ranked(groups: Sequence[Group], order: Any) -> _Table:
     """The counts where the threshold goes through the weights' own scores."""
-    groups = _groups(sizes)
-    order = np.argsort(np.concatenate(groups))
-    keys, tensors = [], []
-    for places in groups:
-        each = ops.concatenate([magnitude_keys(weights[place]) for place in places])
-        tensors.append(_tensor_of(sizes[places]))
-        keys.append(scores(each, tensors[-1], len(places)))
 
     def table(found: Any, shift: Any, beyond: Any) -> Any:
+        known = ops.right_shift(ops.right_shift(found, shift), _WIDTH)
         counts = []
-        for places, each, tensor_of in zip(groups, keys, tensors, strict=True):
-            digit, known = ops.right_shift(each, shift), ops.right_shift(found, shift)
-            agrees = ops.equal(ops.right_shift(digit, _WIDTH), ops.right_shift(known, _WIDTH))
-            bucket = tensor_of * _BUCKETS + ops.bitwise_and(digit, _BUCKETS - 1)
-            number = len(places) * _BUCKETS
-            found_here = _histogram(ops.where(agrees, bucket, number), number)
-            counts.append(ops.reshape(found_here, (len(places), _BUCKETS)))
-        together = ops.take(ops.concatenate(counts), order, axis=0)
-        return ops.pad(_suffix_sums(together), ((0, 0), (0, 1))) + beyond[:, None]
+        for group in groups:
+            digits = ops.right_shift(group.keys, shift)
+            agrees = ops.equal(ops.right_shift(digits, _WIDTH), known)
+            digits = ops.bitwise_and(digits, _BUCKETS - 1)
+            counts.append(group.histogram(digits, agrees, _BUCKETS))
+        sums = _suffix_sums(ops.take(ops.concatenate(counts), order, axis=0))
+        return ops.pad(sums, ((0, 0), (0, 1))) + beyond[:, None]
 
     return table
 
 
-def _groups(sizes: Any) -> list[list[int]]:
-    """Which tensors are worked on by the same code: all small ones, and others of one size."""
-    groups: dict[int, list[int]] = {}
-    for place, size in enumerate(sizes):
-        groups.setdefault(0 if size <= _SMALL else int(size), []).append(place)
-    return list(groups.values())
-
-
-def _tensor_of(sizes: Any) -> Any:
-    """To which tensor of a group each weight belongs."""
-    if sizes[0] > _SMALL:
-        return ops.arange(int(sizes.sum()), dtype="int32") // int(sizes[0])
-    return ops.convert_to_tensor(np.repeat(np.arange(len(sizes), dtype=np.int32), sizes))
-
-
-def _magnitudes(keys: Any, tensor_of: Any, tensors: int) -> Any:
-    return keys
-
-
-def _lamp_keys(keys: Any, tensor_of: Any, tensors: int) -> Any:
-    """The bits of the LAMP scores, as `trimgrid.allocation.lamp.lamp_scores` computes them."""
-    bits = ops.minimum(keys, lamp.LARGEST_FINITE)
-    tops = ops.segment_max(bits, tensor_of, num_segments=tensors)
-    lowest = ops.left_shift(
-        ops.right_shift(tops, lamp.FRACTION_BITS) - (lamp.OCTAVES - 1), lamp.FRACTION_BITS
-    )
-    lowest = ops.take(lowest, tensor_of)
-    seen = ops.greater_equal(bits, ops.maximum(lowest, lamp.SMALLEST_NORMAL))
-    offsets = ops.where(seen, bits - lowest, 0)
-    bins = tensor_of * lamp.BINS + ops.right_shift(offsets, lamp.FRACTION_BITS - lamp.BIN_BITS)
-    counts = _histogram(ops.where(seen, bins, tensors * lamp.BINS), tensors * lamp.BINS)
-    counts = ops.view(ops.cast(counts, "float32"), "int32")
-    counts = ops.view(ops.bitwise_and(counts, lamp.TWELVE_BITS), "float32")
-    sums = _suffix_sums(ops.reshape(counts, (tensors, lamp.BINS)) * lamp.SQUARES)
-    scaled = ops.view(offsets + lamp.UNIT, "float32")
-    scores = scaled * scaled / ops.take(ops.reshape(sums, (-1,)), bins)
-    return ops.where(seen, ops.view(scores, "int32"), 0)
-
-
-def _histogram(buckets: Any, number: int) -> Any:
-    """How many of `buckets` are each of 0..number - 1; what is `number` is not counted."""
-    counts = ops.segment_sum(ops.ones_like(buckets), buckets, num_segments=number + 1)
-    return ops.cast(counts[:-1], "int32")
+def _by_lamp(groups: Sequence[Group]) -> list[Group]:
+    """The groups with LAMP scores for keys, as `trimgrid.allocation.lamp.lamp_scores` has them."""
+    offsets, bins, seen, counts = [], [], [], []
+    for group in groups:
+        bits = ops.minimum(group.keys, lamp.LARGEST_FINITE)
+        tops = ops.segment_max(bits, group.owner, num_segments=group.tensors)
+        octaves = ops.right_shift(tops, lamp.FRACTION_BITS) - (lamp.OCTAVES - 1)
+        lowest = ops.take(ops.left_shift(octaves, lamp.FRACTION_BITS), group.owner)
+        seen.append(ops.greater_equal(bits, ops.maximum(lowest, lamp.SMALLEST_NORMAL)))
+        offsets.append(ops.where(seen[-1], bits - lowest, 0))
+        bins.append(ops.right_shift(offsets[-1], lamp.FRACTION_BITS - lamp.BIN_BITS))
+        counts.append(group.histogram(bins[-1], seen[-1], lamp.BINS))
+    counted = ops.view(ops.cast(ops.concatenate(counts), "float32"), "int32")
+    rounded = ops.view(ops.bitwise_and(counted, lamp.TWELVE_BITS), "float32")
+    sums = ops.reshape(_suffix_sums(rounded * lamp.SQUARES), (-1,))
+    scored, before = [], 0
+    for group, offset, each, some in zip(groups, offsets, bins, seen, strict=True):
+        scaled = ops.view(offset + lamp.UNIT, "float32")
+        scores = scaled * scaled / ops.take(sums, (before + group.owner) * lamp.BINS + each)
+        scored.append(group._replace(keys=ops.where(some, ops.view(scores, "int32"), 0)))
+        before += group.tensors
+    return scored
 
 
 def _suffix_sums(values: Any) -> Any:

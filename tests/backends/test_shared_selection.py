@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -25,7 +28,7 @@ from trimgrid.shared_selection import kept_counts
 Weights = list[NDArray[np.float32]]
 KINDS = [APPORTIONED, BY_MAGNITUDE, BY_LAMP]
 TINY = (1, 7, 1, 30, 8)
-TENSORS = {
+TENSORS: dict[str, list[tuple[int, ...]]] = {
     "one": [(5, 4)],
     "small": [(1, 32), (1,), (32, 64), (8, 4), (2, 3, 3, 4)],
     # Groups of one size around others, and so many weights that no bisection would do.
@@ -45,7 +48,7 @@ def compiled(function: Any) -> Any:
 
 
 @cache
-def program(kind: int) -> Callable[..., Any]:
+def program(kind: int) -> Any:
     return compiled(lambda weights, sharing, target: kept_counts(weights, sharing, target, kind))
 
 
@@ -218,6 +221,27 @@ def test_rows_with_a_kind_each_in_a_loop() -> None:
     )
     for counted, row, sharing, target in zip(found, rows, sharings, targets, strict=True):
         assert counted.tolist() == counts.kept_counts(row, sharing, float(target)).tolist()
+
+
+def test_64_bits_of_jax_do_not_matter() -> None:
+    code = (
+        "import numpy as np, jax\n"
+        "from trimgrid.allocation.setting import Allocation\n"
+        "from trimgrid.allocation.sharing import share\n"
+        "from trimgrid.shared_selection import kept_counts\n"
+        "weights = [np.arange(10, dtype='float32'), np.ones(5, 'float32')]\n"
+        "plan = np.array([0.5])\n"
+        "for kind in ('uniform', 'global_magnitude', 'lamp'):\n"
+        "    sharing = share(Allocation(kind, overrides={'a': 0.4}), 'ab', [(10,), (5,)], plan)\n"
+        "    count = lambda *given: kept_counts(*given, int(sharing.kind))\n"
+        "    found = jax.jit(count)(weights, sharing, np.float32(0.5))\n"
+        "    print(found.dtype, found.tolist())"
+    )
+    variables = {**os.environ, "JAX_ENABLE_X64": "1", "KERAS_BACKEND": "jax"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "int32 [6, 2]\n" * 3, done.stderr
 
 
 @pytest.mark.parametrize("kept", [0, 1, 3, 6])
