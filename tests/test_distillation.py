@@ -44,7 +44,8 @@ def test_what_it_may_not_be(arguments: dict[str, Any], message: str) -> None:
 
 
 def test_numbers_of_any_kind_become_floats() -> None:
-    found = Distillation(np.int64(3), np.float32(0.25))
+    numbers: list[Any] = [np.int64(3), np.float32(0.25)]
+    found = Distillation(*numbers)
     assert found == Distillation(3.0, 0.25)
     assert [type(each) for each in (found.temperature, found.weight)] == [float, float]
 

@@ -54,7 +54,7 @@ TEACHER, STUDENT = RANDOM.normal(size=(2, 7, 4)) * 2
 WEIGHTS = RANDOM.random(7)
 
 
-class Own(losses.CategoricalCrossentropy):  # type: ignore[misc]
+class Own(keras.losses.CategoricalCrossentropy):  # type: ignore[misc]
     """One of the user's own that is one of Keras' all the same."""
 
 
