@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
+from trimgrid.data.checks import output_of
 from trimgrid.data.sources import Batch
 from trimgrid.errors import InputError, first_line
 from trimgrid.models import copy_model
@@ -98,12 +100,7 @@ def distilled_step(
                 raise _no_inputs(model)
             own = own_loss(x, y, y_pred, sample_weight, *rest, **named)
             added = [ops.sum(each) for each in model.losses]  # of regularization, now in `own`
-            parts = [y, y_pred, teacher(x), sample_weight]
-            if isinstance(training.loss, Mapping) or isinstance(y, Mapping):
-                parts = [named_outputs(model, part) for part in parts]
-            taught = distilled_loss(
-                training.loss, training.loss_weights, distillation.temperature, *parts
-            )
+            taught = _taught_loss(model, training, y, y_pred, teacher(x), sample_weight)
             for each in added:
                 taught += ops.cast(each, taught.dtype)
             return (1 - distillation.weight) * own + distillation.weight * taught
@@ -123,14 +120,23 @@ def distilled_step(
 def check_distillable(model: Any, training: Training, example: Batch) -> None:
     """Check on a batch that a copy of a model can learn from the model.
 
+    Of a model with a `train_step` of its own that step is tried, of others only the loss.
+
     Raises `InputError` as `distilled_step` does, and for a step that fails.
 
     >>> from trimgrid.distillation import Distillation
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> training = Training("mse", distillation=Distillation())
-    >>> check_distillable(model, training, (ops.ones((4, 2)), ops.ones((4, 1))))
+    >>> check_distillable(model, training, (np.ones((4, 2)), np.ones((4, 1))))
     """
     copy = copy_model(model, seed=training.seed)
+    if type(model).train_step is keras.Model.train_step:
+        inputs, targets, *weights = example
+        outputs = keras.tree.map_structure(
+            lambda output: np.zeros(output.shape, "float32"), output_of(copy, inputs)
+        )
+        _taught_loss(model, training, targets, outputs, outputs, *weights)
+        return
     with isolated_randomness(training.seed):
         compile_model(copy, scaled_for(copy, training.fresh_optimizer()), training)
         copy.run_eagerly = True  # one step is not worth compiling
@@ -139,12 +145,24 @@ def check_distillable(model: Any, training: Training, example: Batch) -> None:
             copy.train_on_batch(*example)
         except InputError:
             raise
-        except Exception as error:  # whatever a layer or a loss raises
+        except Exception as error:  # whatever a step does
             raise InputError(
                 "A model must be able to learn from its own outputs. "
-                f"Received: {model.name!r}, whose training step with distillation fails with "
+                f"Received: {model.name!r}, whose train_step with distillation fails with "
                 f"{type(error).__name__}: {first_line(error)} Take attempts without distillation."
             ) from error
+
+
+def _taught_loss(
+    model: Any, training: Training, y: Any, y_pred: Any, taught: Any, sample_weight: Any = None
+) -> Any:
+    """The distilled loss of a batch; outputs that are named may come as a list."""
+    assert training.distillation is not None
+    parts = [y, y_pred, taught, sample_weight]
+    if isinstance(training.loss, Mapping) or isinstance(y, Mapping):
+        parts = [named_outputs(model, part) for part in parts]
+    temperature = training.distillation.temperature
+    return distilled_loss(training.loss, training.loss_weights, temperature, *parts)
 
 
 def _no_inputs(model: Any) -> InputError:

@@ -57,7 +57,7 @@ Received: shape (8, 3), where the model takes (None, 4).
     # On a copy: a call may move on the state of a recurrent layer.
     copy = copy_model(model)
     try:
-        predicted = _output(copy, keras.tree.map_structure(lambda array: array[:rows], inputs))
+        predicted = output_of(copy, keras.tree.map_structure(lambda array: array[:rows], inputs))
     except Exception as error:  # whatever a layer raises on a shape that it can't take
         raise InputError(
             f"The inputs of the {name} must fit the model. Received: inputs on which "
@@ -95,8 +95,15 @@ def _check_numbers(array: NDArray[Any], part: str, name: str, finite: bool) -> N
         )
 
 
-def _output(model: Any, inputs: Any) -> Any:
-    """The output for some inputs, at best its shape only: a real call compiles each operation."""
+def output_of(model: Any, inputs: Any) -> Any:
+    """Return a model's output for inputs, at best as symbols, which have its shape only.
+
+    A real call compiles each operation. Either changes the model: give a copy.
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> output_of(model, np.zeros((3, 4))).shape
+    (3, 2)
+    """
     try:
         return model(
             keras.tree.map_structure(lambda a: keras.KerasTensor(a.shape, str(a.dtype)), inputs)
