@@ -12,6 +12,7 @@ import benchmarks.grid_size
 import benchmarks.grid_training
 import benchmarks.kills
 import benchmarks.mask_selection
+import benchmarks.quality
 import benchmarks.step_overhead
 from benchmarks.reporting import publish
 
@@ -22,6 +23,7 @@ BENCHMARKS = {
     "grid_size": benchmarks.grid_size.measure,
     "examples_cold": benchmarks.examples_cold.measure,
     "kills": benchmarks.kills.measure,
+    "quality": benchmarks.quality.measure,
 }
 
 
