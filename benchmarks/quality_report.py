@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -111,7 +111,7 @@ def save_picture(experiments: Mapping[str, Mapping[str, Any]], path: Path) -> No
     """
     rows = math.ceil((len(experiments) + 1) / _ACROSS)
     figure = new_figure(3.3 * _ACROSS, 3.1 * rows)
-    panels: Sequence[Any] = figure.subplots(rows, _ACROSS, squeeze=False).ravel()
+    panels: Any = figure.subplots(rows, _ACROSS, squeeze=False).ravel()
     for panel, (name, experiment) in zip(panels, experiments.items(), strict=False):
         _draw(panel, name, experiment)
     for panel in panels[len(experiments) :]:

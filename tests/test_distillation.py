@@ -15,7 +15,7 @@ from trimgrid.grids.expansion import expand_grid
 from trimgrid.grids.grid import AttemptConfig, check_settings
 from trimgrid.grids.identity import attempt_config
 from trimgrid.grids.toml_file import load_grid
-from trimgrid.runs.checking import check_attempts, tasks_of
+from trimgrid.runs.checking import Lengths, check_attempts, tasks_of
 from trimgrid.schedules import ConstantSparsity
 from trimgrid.training import Training
 
@@ -124,10 +124,10 @@ def test_the_trainings_of_an_attempt_have_it_and_the_others_have_not() -> None:
         AttemptConfig("taught", HALF, learning_rate=0.1, distillation=WARM),
     ]
     found = [
-        [task.training.distillation for task in tasks_of(attempt, training, 2)]
+        [task.training.distillation for task in tasks_of(attempt, training, 2, Lengths(300, 300))]
         for attempt in attempts
     ]
     assert found == [[None, None], [WARM, WARM]]
     assert training.distillation is None
     with pytest.raises(InputError, match="distillation is the attempts' own setting"):
-        check_attempts(attempts, Training("mse", distillation=WARM), 300)
+        check_attempts(attempts, Training("mse", distillation=WARM), Lengths(300, 300), None)

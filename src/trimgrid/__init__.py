@@ -52,6 +52,7 @@ _MODULES = {
     "pareto_front": "choosing",
     "print_attempt_infos": "report.table",
     "prunable_variables": "prunable",
+    "recommended_grid": "runs.recommending",
     "retrieve_callbacks_for_pruning": "trim_insignificant_weights",
     "retrieve_size_of_lite_model": "trim_insignificant_weights",
     "retrieve_size_of_model": "trim_insignificant_weights",

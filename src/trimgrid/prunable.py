@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import keras
 import numpy as np
 
+from trimgrid.allocation.overrides import matches
 from trimgrid.errors import InputError
 
 # Names that Keras' layers give to variables which hold no connections, and what they are.
@@ -87,10 +87,7 @@ def prunable_variables(
 
 
 def _matches(variable: Any, patterns: Sequence[str]) -> bool:
-    return any(
-        fnmatchcase(variable.path, pattern) or fnmatchcase(variable.path, f"*/{pattern}")
-        for pattern in patterns
-    )
+    return any(matches(variable.path, pattern) for pattern in patterns)
 
 
 def _reason(

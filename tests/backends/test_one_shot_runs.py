@@ -43,8 +43,8 @@ def build() -> Any:
 
 
 def study(model: Any, **options: Any) -> Study:
-    data = {"train": (X[:32], Y[:32]), "test": (X[40:], Y[40:])}
-    return Study(model, **data, loss="mse", epochs=2, batch_size=8, seed=1, **options)
+    train, test = (X[:32], Y[:32]), (X[40:], Y[40:])
+    return Study(model, train, test=test, loss="mse", epochs=2, batch_size=8, seed=1, **options)
 
 
 def run(of: Study, grid: Any, folder: Path, **options: Any) -> Any:
@@ -123,10 +123,16 @@ def test_in_run_grid() -> None:
     said: list[str] = []
     infos = list(
         run_grid(
-            model, [CUT, SLASHED], (X, Y), Training("mse", epochs=2),
-            lambda model: float(np.abs(model.get_weights()[0]).sum()), None, pretrain_epochs=0, say=said.append,
+            model,
+            [CUT, SLASHED],
+            (X, Y),
+            Training("mse", epochs=2),
+            lambda model: float(np.abs(model.get_weights()[0]).sum()),
+            None,
+            pretrain_epochs=0,
+            say=said.append,
         )
-    )  # fmt: skip
+    )
     errors = [float(np.abs(cut(model, sparsity)[0]).sum()) for sparsity in (0.0, 0.5, 0.9)]
     assert [info.error for info in infos] == pytest.approx(errors)
     # Whatever the engine that would train: there is nothing to compile for it.

@@ -44,7 +44,9 @@ REWINDING = {
 
 def tasks_of(*settings: Any) -> list[Task]:
     return [
-        Task(name, *each, id=f"id of {name}") for part in settings for name, each in part.items()
+        Task(name, schedule, training, f"id of {name}")
+        for part in settings
+        for name, (schedule, training) in part.items()
     ]
 
 

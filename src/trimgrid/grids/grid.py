@@ -29,9 +29,9 @@ class AttemptConfig:
     `learning_rate` is a number above 0 in place of the one of the training's optimizer, which must
     then not follow a learning-rate schedule; a `Cosine` or `OneCycle` with a rate for each batch;
     "rewind", the rates of the original's training run through once more, over all of this one;
-    or "as_is", the optimizer's own, which is what `None` is. In a schedule of several rounds all
-    but numbers and "as_is" run anew in each round. `optimizer` is a Keras optimizer or its name;
-    `seed` is an integer of at least 0 for the order of the data and the random layers.
+    or "as_is", the optimizer's own, which is what `None` is. In an `IterativePruning` that rewinds
+    all but numbers and "as_is" run anew in each round. `optimizer` is a Keras optimizer or its
+    name; `seed` is an integer of at least 0 for the order of the data and the random layers.
     `distillation` lets the attempt learn from the trained original's outputs too. `allocation`
     ("uniform", "erdos_renyi", "global_magnitude" or "lamp"), `min_kept` and `overrides` share the
     schedule's sparsity out among the tensors, see `trimgrid.Allocation`; without any of them each

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from trimgrid.distillation import Distillation
 from trimgrid.errors import InputError
@@ -14,13 +14,16 @@ from trimgrid.grids.expansion import KEYS, AttemptGrid, expand_one, named_grid
 from trimgrid.grids.grid import AttemptConfig, article_grid
 from trimgrid.suggestions import suggestion
 
-PRESETS = {"article": article_grid}
+PRESETS = ("article", "recommended")
+Recommended: TypeAlias = Callable[[], Sequence[AttemptConfig]]
 
 
-def load_grid(path: str | Path) -> AttemptGrid:
+def load_grid(path: str | Path, recommended: Recommended | None = None) -> AttemptGrid:
     """Return the attempts that a TOML file describes.
 
-    `preset = "article"` at the top gives the attempts of `article_grid()` first. Each table
+    `preset = "article"` at the top gives the attempts of `article_grid()` first, and "recommended"
+    those that `recommended` gives, which is called for them: they depend on the model and the
+    length of the training, `lambda: recommended_grid(study.model, study.steps)`. Each table
     `[[grid]]` holds lists that are combined as by `expand_grid`, each table `[[attempt]]` one
     attempt with a `name`; the order is: preset, grids, attempts. An optimizer, and a schedule of
     learning rates, is a name, or a table of a name and its arguments; a distillation is a table of
@@ -50,7 +53,7 @@ exist. Check the path.
     """
     described = _read(Path(path))
     try:
-        return named_grid(_attempts(described))
+        return named_grid(_attempts(described, recommended))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -71,7 +74,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{rule}, which is none: {reason}. Mend it there.") from error
 
 
-def _attempts(described: Mapping[str, Any]) -> list[AttemptConfig]:
+def _attempts(described: Mapping[str, Any], recommended: Recommended | None) -> list[AttemptConfig]:
     known = ("preset", "grid", "attempt")
     for key in described:
         if key not in known:
@@ -87,7 +90,7 @@ def _attempts(described: Mapping[str, Any]) -> list[AttemptConfig]:
                 "A preset must be the name of one. "
                 f"Received: preset={preset!r}. {suggestion(str(preset), PRESETS)}"
             )
-        attempts += PRESETS[preset]()
+        attempts += article_grid() if preset == "article" else _recommended(recommended)
     for place, table in enumerate(_tables(described, "grid"), 1):
         where = f"[[grid]] {place}"
         attempts += expand_one(_with_objects(table, where), where, KEYS)
@@ -99,6 +102,16 @@ def _attempts(described: Mapping[str, Any]) -> list[AttemptConfig]:
             "Add a table [[grid]] or [[attempt]]."
         )
     return attempts
+
+
+def _recommended(recommended: Recommended | None) -> Sequence[AttemptConfig]:
+    if recommended is None:
+        raise InputError(
+            "The recommended attempts depend on the model and the length of the training. "
+            "Received: preset='recommended' without them. Give load_grid(path, "
+            "lambda: recommended_grid(study.model, study.steps))."
+        )
+    return recommended()
 
 
 def _tables(described: Mapping[str, Any], name: str) -> list[dict[str, Any]]:

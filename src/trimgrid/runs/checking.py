@@ -157,9 +157,10 @@ def tasks_of(
 def _planned_rates(
     attempt: AttemptConfig, training: Training, lengths: Lengths
 ) -> NDArray[np.float32]:
-    """The learning rate of each batch of an attempt, of each round of its schedule anew."""
+    """The learning rate of each batch of an attempt, anew in each round where rounds go back."""
     rate: Any = attempt.learning_rate
     if rate == REWIND:
         rate = Rewound(training, lengths.original)
-    rounds = getattr(attempt.pruning_schedule, "rounds", None)
-    return rate_plan(rate, lengths.steps, None if rounds is None else rounds(lengths.steps))
+    schedule: Any = attempt.pruning_schedule
+    anew = getattr(schedule, "rewind", None) is not None
+    return rate_plan(rate, lengths.steps, schedule.rounds(lengths.steps) if anew else None)
