@@ -19,8 +19,8 @@ def attempt_config(
 ) -> dict[str, JSON]:
     """Return all of an attempt, but its name, that determines its result, ready for JSON.
 
-    `steps` is the number of batches of the training, `original_steps` that of the original's.
-    "schedule" holds the class, the arguments if
+    `steps` is the number of batches of the training, `original_steps` of the original's, which only
+    a learning rate that is rewound depends on. "schedule" holds the class, the arguments if
     it is one of trimgrid's, and the SHA-256 of the plan: `steps + 1` sparsities, NaN without an
     update. "learning_rate" is None, a number, or the name of a schedule with its arguments.
     "optimizer" is None, a name in small letters, or {"class_name", "config"}. The same in every
