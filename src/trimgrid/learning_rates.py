@@ -126,7 +126,7 @@ KINDS: dict[str, type[Cosine] | type[OneCycle]] = {"cosine": Cosine, "one_cycle"
 
 
 def rate_plan(
-    rate: RateSchedule, steps: int, rounds: Sequence[int] | None = None
+    rate: RateSchedule, steps: int, rounds: Sequence[int] | NDArray[np.integer[Any]] | None = None
 ) -> NDArray[np.float32]:
     """Return the learning rate of each batch of a training, shape ``(steps,)``.
 
