@@ -24,6 +24,7 @@ from trimgrid.runs.checking import ORIGINAL, Lengths, Say, check_amounts, check_
 from trimgrid.runs.keeping import Logger, RunKeeper
 from trimgrid.runs.planning import plan_attempts, seeds_of
 from trimgrid.runs.progress import Progress
+from trimgrid.runs.recommending import highest_rate, recommended_grid
 from trimgrid.runs.results import Results, load_results
 from trimgrid.runs.running import run_attempts
 from trimgrid.runs.settings import about, model_digest, platform, training_settings, versions
@@ -122,9 +123,14 @@ class Study:
         """What the error is, such as "loss: mse" or "1 - accuracy"."""
         return self.measure.name
 
+    def recommended_grid(self) -> list[AttemptConfig]:
+        """Return `trimgrid.recommended_grid` for this study's model, steps and learning rate."""
+        peak = highest_rate(self.training.optimizer, self.steps)
+        return recommended_grid(self.model, self.steps, learning_rate=peak)
+
     def run(
         self,
-        grid: Sequence[AttemptConfig],
+        grid: Sequence[AttemptConfig] | None = None,
         run_dir: str | Path | None = None,
         *,
         engine: str = "auto",
@@ -141,7 +147,7 @@ class Study:
         """Train and measure the original and every attempt of a grid; return what the run directory
         then holds.
 
-        `run_dir`: by default runs/NAME OF THE MODEL. A run on a directory that there is already
+        `grid`: the attempts; by default those of `recommended_grid`. `run_dir`: by default runs/NAME OF THE MODEL. A run on a directory that there is already
         goes on where that one stopped: what is finished is not trained again, trainings under way
         go on from their last checkpoint, to the same bits as if they had never stopped, and new
         attempts are added. Only one process at a time works on a directory. The same bits need data
@@ -159,6 +165,7 @@ class Study:
         trained; `OSError`, which names the file, for a full disk.
         """
         folder = Path(run_dir) if run_dir is not None else Path("runs", self.model.name)
+        grid = self.recommended_grid() if grid is None else grid
         lengths = Lengths.of(self.model, self.data.train, self.training, self.pretrain_epochs)
         check_attempts(grid, self.training, lengths, self.model)
         check_amounts(repeats, memory)
