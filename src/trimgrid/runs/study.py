@@ -147,11 +147,12 @@ class Study:
         """Train and measure the original and every attempt of a grid; return what the run directory
         then holds.
 
-        `grid`: the attempts; by default those of `recommended_grid`. `run_dir`: by default runs/NAME OF THE MODEL. A run on a directory that there is already
-        goes on where that one stopped: what is finished is not trained again, trainings under way
-        go on from their last checkpoint, to the same bits as if they had never stopped, and new
-        attempts are added. Only one process at a time works on a directory. The same bits need data
-        that is the same each time: arrays, or a stream whose epochs do not depend on those before.
+        `grid`: the attempts; by default those of `recommended_grid`. `run_dir`: by default runs/NAME
+        OF THE MODEL. A run on a directory that there is already goes on where that one stopped:
+        what is finished is not trained again, trainings under way go on from their last
+        checkpoint, to the same bits as if they had never stopped, and new attempts are added. Only
+        one process at a time works on a directory. The same bits need data that is the same each
+        time: arrays, or a stream whose epochs do not depend on those before.
 
         `engine`, `repeats`, `memory` (bytes): see `trimgrid.run_grid`. `tflite=False` leaves the
         conversions away. `checkpoint_seconds`: of training between two checkpoints; at Ctrl-C and
