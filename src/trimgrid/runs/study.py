@@ -147,7 +147,7 @@ class Study:
         """Train and measure the original and every attempt of a grid; return what the run directory
         then holds.
 
-        `grid`: the attempts; by default those of `recommended_grid`. `run_dir`: by default runs/NAME
+        `grid`: by default the attempts of `recommended_grid`. `run_dir`: by default runs/NAME
         OF THE MODEL. A run on a directory that there is already goes on where that one stopped:
         what is finished is not trained again, trainings under way go on from their last
         checkpoint, to the same bits as if they had never stopped, and new attempts are added. Only
