@@ -16,6 +16,7 @@ PACKAGE = Path(trimgrid.__file__).parent
 # The floor of each module or folder of the package; a file imports from lower floors and, without
 # going round in a circle, from its own. Floor 0 knows only the standard library and NumPy.
 FLOORS = {
+    "allocation": 0,
     "arguments": 0,
     "atomic": 0,
     "cache": 0,
@@ -58,6 +59,7 @@ FLOORS = {
     "pruning": 1,
     "saved_config": 1,
     "selection": 1,
+    "shared_selection": 1,
     "startup": 1,
     "training": 1,
     "updates": 1,

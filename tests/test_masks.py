@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,3 +163,32 @@ def test_a_sparsity_outside_its_range_is_refused(sparsity: float) -> None:
 def test_a_size_that_is_no_count_is_refused(size: int) -> None:
     with pytest.raises(InputError, match="size must be an integer of at least 0"):
         kept_count(size, 0.5)
+
+
+@given(tensors, sparsities)
+def test_a_given_count_keeps_as_many(weights: NDArray[np.float32], sparsity: float) -> None:
+    kept = kept_count(weights.size, sparsity)
+    np.testing.assert_array_equal(
+        magnitude_mask(weights, kept=kept), magnitude_mask(weights, sparsity)
+    )
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3, 4])
+def test_any_count_may_be_given(kept: int) -> None:
+    mask = magnitude_mask(np.ones((2, 2)), kept=kept)
+    assert mask.ravel().tolist() == [False] * (4 - kept) + [True] * kept
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "either a sparsity or a number"),
+        ({"sparsity": 0.5, "kept": 2}, "either a sparsity or a number"),
+        ({"kept": 5}, "can't keep more weights than there are. Received: kept=5, size=4"),
+        ({"kept": -1}, "kept must be an integer of at least 0"),
+        ({"kept": 1.0}, "kept must be an integer of at least 0"),
+    ],
+)
+def test_counts_that_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        magnitude_mask(np.ones(4), **arguments)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trimgrid.arguments import check_integer, check_sparsity
+from trimgrid.errors import InputError
 
 
 def kept_count(size: int, sparsity: float) -> int:
@@ -25,33 +26,68 @@ def kept_count(size: int, sparsity: float) -> int:
     return min(max(int(np.rint(np.float32(size) * share)), 1), size)
 
 
-def magnitude_mask(weights: ArrayLike, sparsity: float) -> NDArray[np.bool_]:
-    """Return the mask that keeps the largest weights: True where a weight stays.
+def magnitude_keys(weights: ArrayLike) -> NDArray[np.int32]:
+    """Return the bits of the weights' magnitudes as float32, shape [size]: they order as those do.
 
-    The mask has the shape of ``weights`` and exactly ``kept_count(size, sparsity)`` True entries.
-    Weights rank by their magnitude as float32, NaN as the largest. Of equal magnitudes those that
-    come first in C order are pruned first, so an all-equal tensor gets its sparsity too. The cost
-    is that of `numpy.partition`, linear in the size.
+    Every NaN has the same key, above that of infinity.
 
-    Raises `InputError` for a sparsity outside [0, 1).
-
-    >>> magnitude_mask(np.array([[0.1, -3.0], [2.0, -0.2]]), 0.5).tolist()
-    [[False, True], [True, False]]
-    >>> magnitude_mask(np.ones(4), 0.5).tolist()
-    [False, False, True, True]
+    >>> np.argsort(magnitude_keys([[np.nan, 1.0], [-2.0, 0.0]])).tolist()
+    [3, 1, 2, 0]
     """
     with np.errstate(over="ignore", invalid="ignore"):  # beyond float32's range is infinite
         values = np.asarray(weights).astype(np.float32)
     # Without their sign bit floats order as their bits do. Every NaN lies above infinity and is
     # brought down to the first of them, or the NaNs would rank by their payload.
-    magnitudes = np.minimum(values.ravel().view(np.uint32) & 0x7FFF_FFFF, 0x7F80_0001)
-    kept = kept_count(values.size, sparsity)
-    pruned = values.size - kept
+    keys: NDArray[np.int32] = values.ravel().view(np.int32) & 0x7FFF_FFFF
+    return np.minimum(keys, np.int32(0x7F80_0001))
+
+
+def magnitude_mask(
+    weights: ArrayLike, sparsity: float | None = None, *, kept: int | None = None
+) -> NDArray[np.bool_]:
+    """Return the mask that keeps the largest weights: True where a weight stays.
+
+    The mask has the shape of ``weights`` and exactly ``kept_count(size, sparsity)`` True entries,
+    or ``kept`` where that is given in place of a sparsity. Weights rank by their magnitude as
+    float32, NaN as the largest. Of equal magnitudes those that come first in C order are pruned
+    first, so an all-equal tensor gets its sparsity too. The cost is that of `numpy.partition`,
+    linear in the size.
+
+    Raises `InputError` for a sparsity outside [0, 1), a ``kept`` outside 0..size, and if not
+    exactly one of them is given.
+
+    >>> magnitude_mask(np.array([[0.1, -3.0], [2.0, -0.2]]), 0.5).tolist()
+    [[False, True], [True, False]]
+    >>> magnitude_mask(np.ones(4), 0.5).tolist()
+    [False, False, True, True]
+    >>> magnitude_mask(np.ones(4), kept=1).tolist()
+    [False, False, False, True]
+    """
+    shape = np.shape(weights)
+    magnitudes = magnitude_keys(weights)
+    kept = _kept(magnitudes.size, sparsity, kept)
+    pruned = magnitudes.size - kept
     if pruned == 0:
-        return np.ones(values.shape, dtype=np.bool_)
+        return np.ones(shape, dtype=np.bool_)
     threshold = np.partition(magnitudes, pruned - 1)[pruned - 1]
     mask: NDArray[np.bool_] = magnitudes > threshold
     tied = np.flatnonzero(magnitudes == threshold)
     missing = kept - np.count_nonzero(mask)
     mask[tied[tied.size - missing :]] = True
-    return mask.reshape(values.shape)
+    return mask.reshape(shape)
+
+
+def _kept(size: int, sparsity: float | None, kept: int | None) -> int:
+    if sparsity is not None and kept is None:
+        return kept_count(size, sparsity)
+    if sparsity is not None or kept is None:
+        raise InputError(
+            "A mask must have either a sparsity or a number of weights to keep. "
+            f"Received: sparsity={sparsity!r}, kept={kept!r}. Give one of them."
+        )
+    if check_integer("kept", kept, minimum=0) > size:
+        raise InputError(
+            "A mask can't keep more weights than there are. "
+            f"Received: kept={kept}, size={size}. Give a number from 0 to {size}."
+        )
+    return int(kept)

@@ -76,14 +76,32 @@ def _bisect(keys: Any, rank: Any) -> Any:
     return ops.fori_loop(0, 31, narrow, ops.cast(0, "int32"))
 
 
-def magnitude_mask(weights: Any, sparsity: Any, size: Any = None) -> Any:
+def magnitude_keys(weights: Any) -> Any:
+    """The bits of the weights' magnitudes as float32, int32 [size]: they order as those do.
+
+    Every NaN has the same key, above that of infinity.
+
+    >>> import numpy as np
+    >>> keys = magnitude_keys(np.array([[-2.0, 1.0]], "float32"))
+    >>> bool(keys[0] > keys[1])
+    True
+    """
+    flat = ops.reshape(ops.cast(weights, "float32"), (-1,))
+    # Without their sign bit the bits of floats, read as integers, are ordered as magnitudes are;
+    # every NaN becomes the first one above infinity.
+    return ops.minimum(ops.bitwise_and(ops.view(flat, "int32"), _LARGEST), 0x7F80_0001)
+
+
+def magnitude_mask(
+    weights: Any, sparsity: Any = None, size: Any = None, *, kept: Any = None
+) -> Any:
     """Boolean mask of the weights that stay, of the shape of `weights`.
 
-    Exactly `kept_count(n, sparsity)` weights stay: those of largest magnitude, as float32;
-    of equal magnitudes the ones with the lower flat index go first. `sparsity` is a scalar,
-    a Python number or a tensor. Where `size`, an int32 scalar of at least 1, is given, only so many
-    weights count, and behind them the tensor must be filled up with NaN; there the mask says
-    nothing.
+    Exactly `kept_count(n, sparsity)` weights stay, or `kept` where that is given in place of a
+    sparsity: those of largest magnitude, as float32; of equal magnitudes the ones with the lower
+    flat index go first. `sparsity` and `kept`, from 0 to the size, are scalars, Python numbers or
+    tensors. Where `size`, an int32 scalar of at least 1, is given, only so many weights count, and
+    behind them the tensor must be filled up with NaN; there the mask says nothing.
 
     >>> import numpy as np
     >>> mask = magnitude_mask(np.array([[0.1, -3.0], [2.0, -0.2]], "float32"), 0.5)
@@ -92,13 +110,10 @@ def magnitude_mask(weights: Any, sparsity: Any, size: Any = None) -> Any:
            [ True, False]])
     """
     shape = weights.shape
-    flat = ops.reshape(ops.cast(weights, "float32"), (-1,))
-    length = int(flat.shape[0])
+    keys = magnitude_keys(weights)
+    length = int(keys.shape[0])
     size = length if size is None else size
-    # Without their sign bit the bits of floats, read as integers, are ordered as magnitudes are;
-    # every NaN becomes the first one above infinity.
-    keys = ops.minimum(ops.bitwise_and(ops.view(flat, "int32"), _LARGEST), 0x7F80_0001)
-    pruned = size - kept_count(size, sparsity)
+    pruned = size - (kept_count(size, sparsity) if kept is None else ops.cast(kept, "int32"))
     threshold = kth_smallest(keys, ops.maximum(pruned, 1))
     below = ops.less(keys, threshold)
     ties = ops.equal(keys, threshold)

@@ -1,0 +1,1 @@
+"""How the weights that stay are shared out among the tensors of a model."""

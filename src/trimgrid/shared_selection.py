@@ -1,0 +1,197 @@
+"""How many weights each tensor of a model keeps, computed inside a compiled training step.
+
+The same answer as `trimgrid.allocation.counts.kept_counts`, in `keras.ops`. Nothing is sorted: the
+threshold is found digit by digit, from histograms of the scores of all tensors' weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from trimgrid.allocation import lamp
+from trimgrid.allocation.bounds import NO_SPARSITY
+from trimgrid.allocation.counts import LARGEST_FACTOR, MOST
+from trimgrid.allocation.sharing import APPORTIONED, BY_LAMP
+from trimgrid.selection import kept_count, magnitude_keys
+
+# A threshold is the bits of a float32 that is not negative: 31 bits, as four digits.
+_DIGITS, _WIDTH = 4, 8
+_BUCKETS = 1 << _WIDTH
+_LARGEST = 2**31 - 1
+_SMALL = 4096
+
+
+def kept_counts(weights: Sequence[Any], sharing: Any, target: Any, kind: int) -> Any:
+    """How many weights of each tensor stay at a target sparsity, as an int32 tensor [T].
+
+    `sharing` is a `trimgrid.allocation.sharing.Sharing`, the arrays of which may be tensors, but
+    for its kind: that is `kind`, a number when the step is compiled. `target` is a scalar. Where
+    sizes alone decide only the shapes of `weights` are read.
+
+    >>> import numpy as np
+    >>> from trimgrid.allocation.setting import Allocation
+    >>> from trimgrid.allocation.sharing import BY_MAGNITUDE, share
+    >>> weights = [np.array([[1, 5]], "float32"), np.array([[2], [3], [4]], "float32")]
+    >>> sharing = share(Allocation("global_magnitude"), ["a", "b"], [(1, 2), (3, 1)],
+    ...                 np.array([0.6]))
+    >>> ops.convert_to_numpy(kept_counts(weights, sharing, 0.6, BY_MAGNITUDE)).tolist()
+    [1, 1]
+    """
+    sizes = np.array([int(np.prod(each.shape)) for each in weights], np.int32)
+    lowest, largest = _bounds(sizes, sharing, target)
+    kept = ops.clip(kept_count(int(sizes.sum()), target), _sum(lowest), _sum(largest))
+    if kind == APPORTIONED:
+        table = _apportioned(ops.convert_to_tensor(sharing.weights))
+    else:
+        scores = _lamp_keys if kind == BY_LAMP else _magnitudes
+        table = _ranked(weights, sizes, scores)
+
+    def narrow(place: Any, state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        found, _, beyond = state
+        shift = (_DIGITS - 1 - ops.cast(place, "int32")) * _WIDTH
+        counts = table(found, shift, beyond)
+        stay = ops.clip(counts, lowest[:, None], largest[:, None])
+        enough = ops.greater_equal(ops.sum(stay, axis=0)[:-1], kept)
+        digit = ops.cast(ops.sum(ops.cast(enough, "int32")), "int32") - 1
+        # The highest digit has a bit less, and where the bounds decide all thresholds will do.
+        digit = ops.minimum(digit, ops.right_shift(_LARGEST, shift))
+        found = found + ops.left_shift(digit, shift)
+        return found, ops.take(counts, digit, axis=1), ops.take(counts, digit + 1, axis=1)
+
+    none = ops.zeros((len(weights),), dtype="int32")
+    start = (ops.cast(0, "int32"), none, none)
+    _, at, beyond = ops.fori_loop(0, _DIGITS, narrow, start)
+    beyond = ops.clip(beyond, lowest, largest)
+    ties = ops.clip(at, lowest, largest) - beyond
+    later = _suffix_sums(ties) - ties  # the ties in the tensors behind each
+    missing = kept - _sum(beyond)
+    return beyond + ops.minimum(ops.maximum(missing - later, 0), ties)
+
+
+def _bounds(sizes: Any, sharing: Any, target: Any) -> tuple[Any, Any]:
+    """The least and the largest kept counts, as `trimgrid.allocation.bounds.bounds` has them."""
+    target = ops.cast(target, "float32")
+    fixed = ops.cast(sharing.fixed, "float32")
+    # The choice also keeps a compiler from turning the division by a constant into a product.
+    some = ops.greater(target, NO_SPARSITY)
+    highest = ops.where(some, ops.cast(sharing.highest, "float32"), 1.0)
+    free = ops.isnan(fixed)
+    pruned = ops.round(ops.where(free, 0.0, fixed) * (target / highest))
+    own = ops.maximum(sizes - ops.cast(pruned, "int32"), np.minimum(sizes, 1))
+    lowest = ops.where(free, ops.cast(sharing.floors, "int32"), own)
+    return lowest, ops.where(free, ops.convert_to_tensor(sizes), own)
+
+
+# A function of the threshold found so far, the place of the next digit and how many weights lie
+# beyond all its values. It gives for each value of the digit, and for one more, how many weights
+# of each tensor score at least the threshold with it: [T, _BUCKETS + 1].
+_Table = Callable[[Any, Any, Any], Any]
+
+
+def _apportioned(parts: Any) -> _Table:
+    """The counts where sizes alone decide: the larger the threshold, the smaller the factor."""
+
+    def table(found: Any, shift: Any, _: Any) -> Any:
+        digits = ops.arange(_BUCKETS + 1, dtype="int32")
+        digits = ops.minimum(digits, ops.right_shift(_LARGEST, shift))
+        bits = _LARGEST - found - ops.left_shift(digits, shift)
+        factors = ops.view(ops.clip(bits, 0, LARGEST_FACTOR), "float32")
+        counts = ops.minimum(ops.round(parts[:, None] * factors), float(MOST))
+        return ops.cast(counts, "int32")
+
+    return table
+
+
+def _ranked(weights: Sequence[Any], sizes: Any, scores: Callable[[Any, Any, int], Any]) -> _Table:
+    """The counts where the threshold goes through the weights' own scores."""
+    groups = _groups(sizes)
+    order = np.argsort(np.concatenate(groups))
+    keys, tensors = [], []
+    for places in groups:
+        each = ops.concatenate([magnitude_keys(weights[place]) for place in places])
+        tensors.append(_tensor_of(sizes[places]))
+        keys.append(scores(each, tensors[-1], len(places)))
+
+    def table(found: Any, shift: Any, beyond: Any) -> Any:
+        counts = []
+        for places, each, tensor_of in zip(groups, keys, tensors, strict=True):
+            digit, known = ops.right_shift(each, shift), ops.right_shift(found, shift)
+            agrees = ops.equal(ops.right_shift(digit, _WIDTH), ops.right_shift(known, _WIDTH))
+            bucket = tensor_of * _BUCKETS + ops.bitwise_and(digit, _BUCKETS - 1)
+            number = len(places) * _BUCKETS
+            found_here = _histogram(ops.where(agrees, bucket, number), number)
+            counts.append(ops.reshape(found_here, (len(places), _BUCKETS)))
+        together = ops.take(ops.concatenate(counts), order, axis=0)
+        return ops.pad(_suffix_sums(together), ((0, 0), (0, 1))) + beyond[:, None]
+
+    return table
+
+
+def _groups(sizes: Any) -> list[list[int]]:
+    """Which tensors are worked on by the same code: all small ones, and others of one size."""
+    groups: dict[int, list[int]] = {}
+    for place, size in enumerate(sizes):
+        groups.setdefault(0 if size <= _SMALL else int(size), []).append(place)
+    return list(groups.values())
+
+
+def _tensor_of(sizes: Any) -> Any:
+    """To which tensor of a group each weight belongs."""
+    if sizes[0] > _SMALL:
+        return ops.arange(int(sizes.sum()), dtype="int32") // int(sizes[0])
+    return ops.convert_to_tensor(np.repeat(np.arange(len(sizes), dtype=np.int32), sizes))
+
+
+def _magnitudes(keys: Any, tensor_of: Any, tensors: int) -> Any:
+    return keys
+
+
+def _lamp_keys(keys: Any, tensor_of: Any, tensors: int) -> Any:
+    """The bits of the LAMP scores, as `trimgrid.allocation.lamp.lamp_scores` computes them."""
+    bits = ops.minimum(keys, lamp.LARGEST_FINITE)
+    tops = ops.segment_max(bits, tensor_of, num_segments=tensors)
+    lowest = ops.left_shift(
+        ops.right_shift(tops, lamp.FRACTION_BITS) - (lamp.OCTAVES - 1), lamp.FRACTION_BITS
+    )
+    lowest = ops.take(lowest, tensor_of)
+    seen = ops.greater_equal(bits, ops.maximum(lowest, lamp.SMALLEST_NORMAL))
+    offsets = ops.where(seen, bits - lowest, 0)
+    bins = tensor_of * lamp.BINS + ops.right_shift(offsets, lamp.FRACTION_BITS - lamp.BIN_BITS)
+    counts = _histogram(ops.where(seen, bins, tensors * lamp.BINS), tensors * lamp.BINS)
+    counts = ops.view(ops.cast(counts, "float32"), "int32")
+    counts = ops.view(ops.bitwise_and(counts, lamp.TWELVE_BITS), "float32")
+    sums = _suffix_sums(ops.reshape(counts, (tensors, lamp.BINS)) * lamp.SQUARES)
+    scaled = ops.view(offsets + lamp.UNIT, "float32")
+    scores = scaled * scaled / ops.take(ops.reshape(sums, (-1,)), bins)
+    return ops.where(seen, ops.view(scores, "int32"), 0)
+
+
+def _histogram(buckets: Any, number: int) -> Any:
+    """How many of `buckets` are each of 0..number - 1; what is `number` is not counted."""
+    counts = ops.segment_sum(ops.ones_like(buckets), buckets, num_segments=number + 1)
+    return ops.cast(counts[:-1], "int32")
+
+
+def _suffix_sums(values: Any) -> Any:
+    """At each place of the last axis the sum from there on, added up in the steps of `lamp`.
+
+    A loop, because a compiler may work out a chain of such sums anew for every one of its readers.
+    """
+    length = int(values.shape[-1])
+    starts = [ops.cast(0, "int32")] * (len(values.shape) - 1)
+
+    def add(step: Any, sums: Any) -> Any:
+        start = [*starts, ops.left_shift(1, ops.cast(step, "int32"))]
+        longer = ops.concatenate([sums, ops.zeros_like(sums)], axis=-1)
+        return sums + ops.slice(longer, start, sums.shape)
+
+    return ops.fori_loop(0, (length - 1).bit_length(), add, values)
+
+
+def _sum(values: Any) -> Any:
+    # Sums are int64 where a backend has 64 bits.
+    return ops.cast(ops.sum(values), "int32")
