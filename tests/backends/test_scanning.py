@@ -11,6 +11,9 @@ import pytest
 from keras import layers
 
 from trimgrid import masks
+from trimgrid.allocation.counts import shared_masks
+from trimgrid.allocation.setting import Allocation
+from trimgrid.allocation.sharing import share
 from trimgrid.errors import InputError, RunError
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.one_shot import OneShot
@@ -180,6 +183,32 @@ def test_ties_and_weights_that_are_no_numbers() -> None:
     assert np.isnan([each.error for each in study.scan(SPARSITIES)]).all()
 
 
+@pytest.mark.parametrize("allocation", ["erdos_renyi", "global_magnitude", "lamp"])
+def test_allocations(allocation: str) -> None:
+    model = regression()
+    study = Study(model, (X, Y), test=(X, Y), loss="mse", epochs=1)
+    scan = study.scan(SPARSITIES, ["uniform", allocation])
+    assert scan.allocations == ["uniform", allocation]
+    kernels = [each for each in model.trainable_variables if each.name == "kernel"]
+    weights = [keras.ops.convert_to_numpy(each).copy() for each in kernels]
+    expected = []
+    for sparsity in SPARSITIES:
+        plan = np.array([sparsity])
+        shapes = [each.shape for each in weights]
+        sharing = share(Allocation(allocation), [each.path for each in kernels], shapes, plan)
+        chosen = shared_masks(weights, sharing, sparsity)
+        copy = keras.models.clone_model(model)
+        copy.set_weights(model.get_weights())
+        for variable, each, mask in zip(
+            copy.trainable_variables[::2], weights, chosen, strict=True
+        ):
+            variable.assign(np.where(mask, each, 0))
+        expected.append(study.evaluate(copy)[1])
+    assert [each.error for each in scan[5:]] == pytest.approx(expected, rel=1e-5)
+    assert [each.error for each in scan[:5]] == pytest.approx(by_hand(study), rel=1e-5)
+    assert scan[7] != scan[2]
+
+
 def test_attempts_without_training_have_the_same_errors(tmp_path: Path) -> None:
     study = Study(regression(), (X, Y), test=(X, Y), loss="mse", epochs=1)
     grid = [AttemptConfig(f"{each}", OneShot(each)) for each in SPARSITIES]
@@ -212,8 +241,10 @@ def test_which_points(sparsities: Any, expected: list[float]) -> None:
         ((True,), "the number of points, or a list"),
         ((0.5,), "the number of points, or a list"),
         (([0.5, 1.0],), r"sparsities must be a fraction in \[0, 1\)"),
-        ((3, ["unifrom"]), "allocations must be names of them: uniform.*'unifrom'"),
-        ((3, []), "allocations must be names"),
+        ((3, ["unifrom"]), r"Received: 'unifrom'\. Did you mean 'uniform'\?"),
+        ((3, ["lamp", None]), "must be names that are known. Received: None"),
+        ((3, [["lamp"]]), r"must be names that are known. Received: \['lamp'\]"),
+        ((3, []), "allocations must be one or more"),
     ],
 )
 def test_bad_input(arguments: Any, message: str) -> None:

@@ -17,6 +17,9 @@ from keras import ops
 from numpy.typing import NDArray
 
 from trimgrid import masks
+from trimgrid.allocation.counts import kept_counts
+from trimgrid.allocation.setting import ALLOCATIONS, Allocation
+from trimgrid.allocation.sharing import share
 from trimgrid.arguments import check_integer, check_sparsity
 from trimgrid.data.sources import ArrayData, StreamData
 from trimgrid.errors import InputError
@@ -24,8 +27,8 @@ from trimgrid.measures.error_kinds import ErrorMeasure
 from trimgrid.models import copy_model, fixed_batch
 from trimgrid.prunable import check_prunable
 from trimgrid.runs.scan import Scan, ScanPoint
+from trimgrid.suggestions import suggestion
 
-ALLOCATIONS = ("uniform",)
 _BATCH = 1024
 # Predictions at so many sparsities lie in memory at once as have room in it.
 _PREDICTIONS_BYTES = 1 << 28
@@ -36,7 +39,7 @@ def scan_model(
     measure: ErrorMeasure,
     test: ArrayData | StreamData,
     sparsities: int | Sequence[float],
-    allocations: Sequence[str] = ("uniform",),
+    allocations: str | Sequence[str] = ("uniform",),
 ) -> Scan:
     """Return the error of a model pruned to each of the sparsities, without any training.
 
@@ -50,12 +53,13 @@ def scan_model(
     model = copy_model(model)
     found = check_prunable(model.trainable_variables)
     places = [place for place, each in enumerate(found) if each.reason is None]
-    kernels = [ops.convert_to_numpy(model.trainable_variables[place]) for place in places]
+    variables = [model.trainable_variables[place] for place in places]
+    kernels = [ops.convert_to_numpy(each) for each in variables]
+    paths = [each.path for each in variables]
     points = [(name, sparsity) for name in names for sparsity in wanted]
     # The model as it is comes first: nothing is pruned.
-    whole = [0] * len(kernels)
-    pruned = np.array([whole, *(_pruned(kernels, *point) for point in points)], np.int32)
-    pruning = _Pruning(places, [_ranks(each) for each in kernels], pruned)
+    pruned = [[0] * len(kernels), *(_pruned(kernels, paths, *point) for point in points)]
+    pruning = _Pruning(places, [_ranks(each) for each in kernels], np.array(pruned, np.int32))
     if measure.needs_data and (isinstance(test, ArrayData) or test.even):
         arrays = (test if isinstance(test, ArrayData) else ArrayData.of_stream(test)).arrays
         weights = arrays[2] if len(arrays) == 3 else None
@@ -64,10 +68,8 @@ def scan_model(
     else:
         errors = _one_by_one(model, pruning, lambda: measure.evaluate(model, test)[1])
     original, *found_errors = errors
-    found_points = [
-        ScanPoint(*each, error) for each, error in zip(points, found_errors, strict=True)
-    ]
-    return Scan(found_points, original, measure.name)
+    scanned = [ScanPoint(*each, error) for each, error in zip(points, found_errors, strict=True)]
+    return Scan(scanned, original, measure.name)
 
 
 class _Pruning(NamedTuple):
@@ -93,26 +95,37 @@ def _sparsities(wanted: int | Sequence[float]) -> list[float]:
     return sorted({check_sparsity("sparsities", each) for each in listed})
 
 
-def _allocations(wanted: Sequence[str]) -> list[str]:
-    names = [wanted] if isinstance(wanted, str) else list(dict.fromkeys(wanted))
-    if not names or any(name not in ALLOCATIONS for name in names):
+def _allocations(wanted: str | Sequence[str]) -> list[str]:
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    for name in names:
+        if name not in ALLOCATIONS:
+            raise InputError(
+                "allocations must be names that are known. "
+                f"Received: {name!r}. {suggestion(str(name), ALLOCATIONS)}"
+            )
+    if not names:
         raise InputError(
-            f"allocations must be names of them: {', '.join(ALLOCATIONS)}. "
-            f"Received: allocations={wanted!r}. Give one or more."
+            "allocations must be one or more. Received: none. "
+            f"Give some of: {', '.join(ALLOCATIONS)}."
         )
-    return names
+    return list(dict.fromkeys(names))
 
 
-def _pruned(kernels: Sequence[NDArray[Any]], allocation: str, sparsity: float) -> list[int]:
+def _pruned(
+    kernels: Sequence[NDArray[Any]], paths: Sequence[str], allocation: str, sparsity: float
+) -> list[int]:
     """How many weights of each tensor go."""
-    return [each.size - masks.kept_count(each.size, sparsity) for each in kernels]
+    if allocation == "uniform":
+        return [each.size - masks.kept_count(each.size, sparsity) for each in kernels]
+    shapes = [each.shape for each in kernels]
+    sharing = share(Allocation(allocation), paths, shapes, np.array([sparsity]))
+    kept = kept_counts(kernels, sharing, sparsity)
+    return [each.size - int(count) for each, count in zip(kernels, kept, strict=True)]
 
 
 def _ranks(kernel: NDArray[Any]) -> NDArray[np.int32]:
     """How many weights of the tensor go before each, as `masks.magnitude_mask` has it."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        bits = kernel.astype(np.float32).ravel().view(np.int32) & 0x7FFF_FFFF
-    order = np.argsort(np.minimum(bits, 0x7F80_0001), kind="stable")
+    order = np.argsort(masks.magnitude_keys(kernel), kind="stable")
     ranks = np.empty(kernel.size, np.int32)
     ranks[order] = np.arange(kernel.size, dtype=np.int32)
     return ranks.reshape(kernel.shape)
