@@ -138,6 +138,20 @@ Give a larger share, a lower final_sparsity, an earlier begin_step or train long
             )
         return [self.begin_step + place * room // count for place in range(count)]
 
+    def rate_rounds(self, steps: int) -> list[int]:
+        """Return the steps with which plans of the learning rate run anew.
+
+        They are those of `rounds`, and none without a ``rewind``. Raises `InputError` where
+        `rounds` does.
+
+        >>> IterativePruning(0.5, rewind="learning_rate", begin_step=20).rate_rounds(100)
+        [20, 40, 60, 80]
+        >>> IterativePruning(0.5, begin_step=20).rate_rounds(100)
+        []
+        """
+        rounds = self.rounds(steps)
+        return [] if self.rewind is None else rounds
+
     def rewinds(self, steps: int) -> NDArray[np.bool_]:
         """Return whether the kept weights go back after each of the steps 0..steps.
 

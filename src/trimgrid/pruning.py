@@ -18,7 +18,7 @@ from trimgrid.prunable import check_prunable
 from trimgrid.schedule_kinds import SCHEDULES
 from trimgrid.schedules import Schedule
 from trimgrid.updates import Updates, planned_updates
-from trimgrid.weight_rewinding import Start
+from trimgrid.weight_rewinding import Start, values_at_hand
 
 # Saved models hold the schedule in the optimizer's config: tell Keras how to read it back.
 for _schedule in SCHEDULES.values():
@@ -132,10 +132,13 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         overrides = None if self.allocation is None else self.allocation.overrides
         overridden(overrides, [found[i].path for i in indices])
         super().build(variables)
-        self.inner_optimizer.build(variables)
         self._start = None
         if may_rewind(self.schedule):
-            self._start = Start.of(variables, self.inner_optimizer, self.add_variable)
+            with values_at_hand():
+                self.inner_optimizer.build(variables)
+                self._start = Start.of(variables, self.inner_optimizer, self.add_variable)
+        else:
+            self.inner_optimizer.build(variables)
         mask_variables = tuple(
             self.add_variable(
                 shape=variables[i].shape,

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from trimgrid.optimizer_variables import state_places
+
+
+@contextmanager
+def values_at_hand() -> Iterator[None]:
+    """Leave the graph that TensorFlow may be tracing, in which variables have no values to read.
+
+    A plain `fit` there builds the optimizer in its first step.
+    """
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.init_scope():
+            yield
+    else:
+        yield
 
 
 @dataclass(frozen=True)

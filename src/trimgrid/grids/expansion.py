@@ -109,6 +109,7 @@ def named_grid(attempts: Sequence[AttemptConfig]) -> AttemptGrid:
 
     Raises `InputError` for attempts that are the same, and names that are.
 
+    >>> from trimgrid.schedules import ConstantSparsity
     >>> named_grid([AttemptConfig("", ConstantSparsity(0.5))])
     AttemptGrid('const sparsity 0.5')
     """

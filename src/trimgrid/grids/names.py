@@ -29,6 +29,7 @@ def name_attempts(attempts: Sequence[AttemptConfig]) -> list[AttemptConfig]:
     what differs between the attempts: arguments of the schedule between those of one kind, settings
     of their own between all. What is the same even so gets a number.
 
+    >>> from trimgrid.schedules import ConstantSparsity
     >>> half = ConstantSparsity(0.5)
     >>> attempts = [AttemptConfig("", half), AttemptConfig("", half, learning_rate=0.001)]
     >>> [attempt.name for attempt in name_attempts(attempts)]
@@ -76,6 +77,7 @@ def fill_template(template: str, attempt: AttemptConfig) -> str:
 
     Raises `InputError` for names that the attempt has not and formats that its values have not.
 
+    >>> from trimgrid.schedules import ConstantSparsity
     >>> fill_template("{target_sparsity:.0%} zeros", AttemptConfig("", ConstantSparsity(0.5)))
     '50% zeros'
     """
