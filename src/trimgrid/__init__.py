@@ -30,6 +30,7 @@ _MODULES = {
     "PolynomialDecay": "schedules",
     "Results": "runs.results",
     "RunError": "errors",
+    "Scan": "runs.scan",
     "Schedule": "schedules",
     "StoredAttempt": "runs.results",
     "Study": "runs.study",

@@ -103,9 +103,7 @@ def test_batches_that_are_skipped_count(results: Any, dtype_policy: Any) -> None
 
 def test_rounds(results: Any) -> None:
     class InRounds(ConstantSparsity):
-        rewind = "learning_rate"
-
-        def rounds(self, steps: int) -> list[int]:
+        def rate_rounds(self, steps: int) -> list[int]:
             return [0, steps // 3, steps // 2]
 
     engine = SequentialEngine(one_hot(), open_data(ONE_HOT, TRAINING, "data"))

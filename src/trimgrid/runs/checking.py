@@ -161,6 +161,5 @@ def _planned_rates(
     rate: Any = attempt.learning_rate
     if rate == REWIND:
         rate = Rewound(training, lengths.original)
-    schedule: Any = attempt.pruning_schedule
-    anew = getattr(schedule, "rewind", None) is not None
-    return rate_plan(rate, lengths.steps, schedule.rounds(lengths.steps) if anew else None)
+    rounds = getattr(attempt.pruning_schedule, "rate_rounds", None)
+    return rate_plan(rate, lengths.steps, None if rounds is None else rounds(lengths.steps))

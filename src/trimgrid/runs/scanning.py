@@ -115,8 +115,6 @@ def _pruned(
     kernels: Sequence[NDArray[Any]], paths: Sequence[str], allocation: str, sparsity: float
 ) -> list[int]:
     """How many weights of each tensor go."""
-    if allocation == "uniform":
-        return [each.size - masks.kept_count(each.size, sparsity) for each in kernels]
     shapes = [each.shape for each in kernels]
     sharing = share(Allocation(allocation), paths, shapes, np.array([sparsity]))
     kept = kept_counts(kernels, sharing, sparsity)
