@@ -99,7 +99,7 @@ def test_the_python_on_a_page_runs(page: str, names: dict[str, Any]) -> None:
 def test_the_readme_runs_from_start_to_end(names: dict[str, Any]) -> None:
     run_page("README.md", names)
     results = trimgrid.load_results("runs/model")
-    assert len(results) == 12
+    assert len(results) == 1 + 2  # so small a model can spare half of its weights, not more
     assert not results.unfinished
     # The command line found the run that Python had finished, and added its own export.
     exports = [export for attempt in results for export in attempt.exports]
@@ -110,7 +110,7 @@ def test_the_readme_runs_from_start_to_end(names: dict[str, Any]) -> None:
 def test_the_tutorial_runs_from_start_to_end(names: dict[str, Any], tmp_path: Path) -> None:
     run_page("docs/tutorial.md", names)
     results = trimgrid.load_results("runs/digits")
-    assert len(results) == 12 + 3
+    assert len(results) == 1 + 10 + 5  # the original, the recommended ones, those of the file
     assert results.original.error < 0.05
     assert {each.status for each in results} == {"ok"}
     chosen = [attempt for attempt in results if attempt.exports]
