@@ -23,8 +23,8 @@ AllocationOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="How the zeros are shared out among the tensors: uniform, erdos_renyi, "
-        "global_magnitude or lamp. Of all attempts that say nothing else.",
+        help="How attempts that don't say it themselves share the zeros out among the tensors: "
+        "uniform, erdos_renyi, global_magnitude or lamp.",
     ),
 ]
 BackendOption = Annotated[

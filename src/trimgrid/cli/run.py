@@ -139,9 +139,9 @@ def run(
             ready, attempts = Study(given.pop("model"), given.pop("data"), **given), None
         if grid is not None:
             attempts = load_grid(grid, ready.recommended_grid)
-        elif attempts is None:
-            attempts = ready.recommended_grid()
-        if allocation is not None:
+        if attempts is None:
+            attempts = ready.recommended_grid(allocation or "lamp")
+        elif allocation is not None:
             attempts = with_allocation(attempts, allocation)
         try:
             results = ready.run(

@@ -22,7 +22,7 @@ UPDATES = 50
 
 
 def recommended_attempts(
-    shapes: Sequence[Sequence[int]], steps: int, learning_rate: float
+    shapes: Sequence[Sequence[int]], steps: int, learning_rate: float, allocation: str = "lamp"
 ) -> list[AttemptConfig]:
     """Return the recommended attempts for a model whose pruned tensors have these shapes.
 
@@ -47,9 +47,9 @@ def recommended_attempts(
     steps = check_integer("steps", steps, minimum=1)
     return [
         AttemptConfig(
-            f"lamp {100 * sparsity:g} %, peak {peak:g}",
+            f"{allocation} {100 * sparsity:g} %, peak {peak:g}",
             recommended_schedule(sparsity, steps),
-            allocation="lamp",
+            allocation=allocation,
             learning_rate=Cosine(peak, warmup=WARMUP),
         )
         for sparsity in _reachable(shapes)

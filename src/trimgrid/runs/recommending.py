@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from trimgrid.allocation.setting import check_allocation
 from trimgrid.arguments import check_integer, real
 from trimgrid.compiled_settings import compiled_settings
 from trimgrid.errors import InputError
@@ -16,7 +17,7 @@ from trimgrid.training import Training
 
 
 def recommended_grid(
-    model: Any, steps: int, *, learning_rate: float | None = None
+    model: Any, steps: int, *, learning_rate: float | None = None, allocation: str = "lamp"
 ) -> list[AttemptConfig]:
     """Return the attempts that an expert would run today to make a model smaller.
 
@@ -31,10 +32,11 @@ def recommended_grid(
     the number of batches of an epoch times that of epochs; `trimgrid.Study.steps` has it.
     `learning_rate`: the highest one with which the original was trained; by default that of the
     optimizer with which the model was compiled, the highest of its schedule if it has one, and
-    0.001, that of Keras' Adam, for a model that is not compiled.
+    0.001, that of Keras' Adam, for a model that is not compiled. `allocation`: another one than
+    LAMP, see `trimgrid.Allocation`.
 
-    Raises `InputError` for a model without prunable weights, steps below 1, and a learning rate
-    that is no finite number above 0 or can't be read.
+    Raises `InputError` for a model without prunable weights, steps below 1, a learning rate that is
+    no finite number above 0 or can't be read, and an unknown allocation.
 
     >>> import keras
     >>> model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(10)])
@@ -42,6 +44,7 @@ def recommended_grid(
     >>> len(grid), grid[0].name, grid[-1].name
     (12, 'lamp 50 %, peak 0.001', 'lamp 99 %, peak 0.005')
     """
+    check_allocation(allocation)
     steps = check_integer("steps", steps, minimum=1)
     found = check_prunable(model.trainable_variables)
     shapes = [each.shape for each in found if each.reason is None]
@@ -53,7 +56,7 @@ def recommended_grid(
             "The learning rate of the original must be a finite number above 0. "
             f"Received: learning_rate={learning_rate!r}. Give the highest it was trained with."
         )
-    return recommended_attempts(shapes, steps, real(learning_rate))
+    return recommended_attempts(shapes, steps, real(learning_rate), allocation)
 
 
 def highest_rate(optimizer: Any, steps: int) -> float:

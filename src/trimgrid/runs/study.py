@@ -125,10 +125,10 @@ class Study:
         """What the error is, such as "loss: mse" or "1 - accuracy"."""
         return self.measure.name
 
-    def recommended_grid(self) -> list[AttemptConfig]:
+    def recommended_grid(self, allocation: str = "lamp") -> list[AttemptConfig]:
         """Return `trimgrid.recommended_grid` for this study's model, steps and learning rate."""
         peak = highest_rate(self.training.optimizer, self.steps)
-        return recommended_grid(self.model, self.steps, learning_rate=peak)
+        return recommended_grid(self.model, self.steps, learning_rate=peak, allocation=allocation)
 
     def run(
         self,
