@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Most of a test's time is compilation, which uses one core. A file's tests stay in one process.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo test lint check lock bench clean
+.PHONY: setup demo test test-all lint check lock bench clean
 
 setup: .venv/ready
 
@@ -21,10 +21,12 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/trimgrid example mlp
 
-# All tests on JAX, then those that depend on the backend on TensorFlow too.
-test: setup
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SIDE_BY_SIDE)
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/backends
+# The tests on JAX, then those that depend on the backend on TensorFlow too. `test-all` has those
+# marked as slow as well: twice the time.
+test: SELECTED := -m "not slow"
+test test-all: setup
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SELECTED)
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SELECTED) tests/backends
 
 lint: setup
 	$(BIN)/ruff check .

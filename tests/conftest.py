@@ -40,7 +40,7 @@ def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Let JAX keep what it compiles, for all processes of the session: much of it is the same."""
     if os.environ["KERAS_BACKEND"] == "jax":
         folder = tmp_path_factory.getbasetemp()

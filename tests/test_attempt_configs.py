@@ -135,6 +135,7 @@ def test_an_optimizer_can_be_made_from_it() -> None:
     assert (float(made.learning_rate), made.momentum) == (0.25, 0.5)
 
 
+@pytest.mark.slow
 def test_another_process_says_the_same() -> None:
     code = """if True:
         import json, keras

@@ -103,6 +103,7 @@ def test_an_example_from_start_to_files(tmp_path: Path) -> None:
     assert more.stdout == done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
 def test_the_scripts_of_the_article_on_both_backends(tmp_path: Path, backend: str) -> None:
     script = Path(__file__).parents[1] / "examples" / "example2.py"
@@ -121,6 +122,7 @@ def test_the_scripts_of_the_article_on_both_backends(tmp_path: Path, backend: st
     assert abs(results[0]["tflite_size"] / 42480 - 1) < 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["vectorized", "sequential"])
 def test_repeats_on_both_engines(tmp_path: Path, engine: str) -> None:
     arguments = ["example", "mlp", "--epochs", "1", "--repeats", "2", "--memory", "1GB"]
@@ -155,6 +157,7 @@ def test_vectorized_is_for_jax_only(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_example_with_digits(tmp_path: Path) -> None:
     done = command("example", "cnn", "--data", "mnist", "--epochs", "1", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr

@@ -160,7 +160,7 @@ def test_names(spec: Any, names: list[str]) -> None:
         ([{"target_sparsity": 0.5}, 3], r"Entry 2 of the grid must be a dict.*Received: 3\."),
         (
             {"target_sparsity": 0.5, "learning_rat": 0.1},
-            r"Received: 'learning_rat'\. Did you mean 'learning_rate'\? Known are: begin_step, ",
+            r"Received: 'learning_rat'\. Did you mean 'learning_rate'\? Known are: allocation, ",
         ),
         ({"target_sparsity": 0.5, 3: 1}, r"Received: 3\."),
         (

@@ -221,11 +221,11 @@ def test_in_toml(tmp_path: Any) -> None:
         ({"schedule": "oneshot", "target_sparsity": 0.5}, "one_shot"),
         (
             {"schedule": "one_shot", "target_sparsity": 0.5, "learning_rate": 0.1},
-            "is not trained has neither learning rate nor optimizer",
+            "is not trained has no settings of a training",
         ),
         (
             {"schedule": "one_shot", "target_sparsity": 0.5, "optimizer": "sgd"},
-            "is not trained has neither learning rate nor optimizer",
+            "is not trained has no settings of a training",
         ),
     ],
 )

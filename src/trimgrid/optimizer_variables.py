@@ -27,9 +27,9 @@ def state_places(optimizer: Any) -> tuple[int, ...]:
     settings.
 
     >>> optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
-    >>> optimizer.build([keras.Variable([1.0])])
+    >>> optimizer.build([keras.Variable([1.0], name="w")])
     >>> [optimizer.variables[place].name for place in state_places(optimizer)]
-    ['iteration', 'variable_momentum']
+    ['iteration', 'w_momentum']
     """
     parts = [optimizer]
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):

@@ -28,6 +28,7 @@ from trimgrid.trim_insignificant_weights import (
 )
 
 
+@pytest.mark.slow
 def test_the_loop_of_the_article(capsys: pytest.CaptureFixture[str]) -> None:
     split = mlp.load_data()
     (x_train, y_train), (x_test, y_test) = split.train, split.test

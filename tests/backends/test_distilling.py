@@ -32,7 +32,6 @@ STILL = keras.optimizers.SGD(1e-30)
 TRAINING = Training(
     keras.losses.SparseCategoricalCrossentropy(from_logits=True), STILL, batch_size=48, seed=3
 )
-pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 def build(kind: Any = keras.Model) -> Any:
@@ -116,6 +115,7 @@ def test_regression_with_two_outputs() -> None:
 LEARNING = replace(TRAINING, optimizer=keras.optimizers.Adam(0.01), epochs=3, batch_size=10)
 
 
+@pytest.mark.slow
 def test_with_all_the_weight_only_the_teacher_counts() -> None:
     model = build()
     shuffled = np.roll(LABELS, 7)
@@ -140,6 +140,7 @@ def test_the_teacher_has_no_dropout_and_the_student_has() -> None:
     assert still.history["loss"] == [pytest.approx(penalty, rel=1e-4)]
 
 
+@pytest.mark.slow
 def test_models_stay_as_they_are(tmp_path: Path) -> None:
     model = build()
     before = [array.copy() for array in model.get_weights()]
@@ -244,6 +245,7 @@ def test_what_can_not_be_distilled_is_found_before_training() -> None:
         run(engine_model, training, grid[:1])  # nothing is trained yet
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_the_trained_original() -> None:
     """Beside attempts without, which come out as if it were not there."""
     grid = [
@@ -265,6 +267,7 @@ def test_a_run_learns_from_the_trained_original() -> None:
         np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.slow
 def test_going_on(results: Any, copying: Any) -> None:
     model = build()
     engine = SequentialEngine(model, open_data((X, LABELS), LEARNING, "data"))

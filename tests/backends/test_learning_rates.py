@@ -224,6 +224,7 @@ def test_a_peak_that_diverges_names_its_step(results: Any) -> None:
     assert np.isfinite(low.history["loss"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_a_resume_at_every_step(results: Any, copying: Any, dtype_policy: Any, policy: str) -> None:
     keras.utils.set_random_seed(5)
@@ -257,6 +258,7 @@ def test_it_is_read_back_from_its_config() -> None:
     assert float(again.learning_rate) == 0.25
 
 
+@pytest.mark.slow
 def test_a_study(tmp_path: Any) -> None:
     """What diverges says so, the others go on; what is rewound is told by the original's length."""
     from trimgrid.runs.study import Study

@@ -32,8 +32,6 @@ SLASHED = AttemptConfig("slashed", OneShot(0.9), seed=7)
 HALF = AttemptConfig("half", ConstantSparsity(0.5, frequency=2))
 ROUNDS = AttemptConfig("rounds", IterativePruning(0.5, 0.3, rewind="weights"))
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
 
 def build() -> Any:
     keras.utils.set_random_seed(2)
@@ -59,6 +57,7 @@ def cut(model: Any, sparsity: float) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_beside_others(tmp_path: Path, repeats: int) -> None:
     model = build()

@@ -27,9 +27,6 @@ Y = X[:, :1] ** 2 - X[:, 1:2]
 TRAINING = Training("mse", "adam", epochs=3, batch_size=16, seed=3)
 
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
-
 def check(
     results: Any, copying: Any, model: Any, training: Training, steps: Any, **options: Any
 ) -> Any:
@@ -75,6 +72,7 @@ def test_at_every_step(results: Any, copying: Any) -> None:
     assert set(whole.history) == {"loss", "mae", "val_loss", "val_mae"}
 
 
+@pytest.mark.slow
 def test_scaled_losses(results: Any, copying: Any, dtype_policy: Any) -> None:
     with dtype_policy("mixed_float16"):
         model = dense(layers.Dropout(0.3))
@@ -83,6 +81,7 @@ def test_scaled_losses(results: Any, copying: Any, dtype_policy: Any) -> None:
     check(results, copying, model, TRAINING, (2, 5, 8), data=data)
 
 
+@pytest.mark.slow
 def test_weights_in_bfloat16(results: Any, copying: Any, dtype_policy: Any) -> None:
     with dtype_policy("bfloat16"):
         model = dense()
@@ -90,11 +89,13 @@ def test_weights_in_bfloat16(results: Any, copying: Any, dtype_policy: Any) -> N
     assert {array.dtype.name for array in whole.weights} == {"bfloat16"}
 
 
+@pytest.mark.slow
 def test_averages_that_take_the_place_of_weights_at_the_end(results: Any, copying: Any) -> None:
     training = replace(TRAINING, optimizer=optimizers.SGD(0.05, use_ema=True, ema_momentum=0.8))
     check(results, copying, dense(), training, (3, 4, 10, 12))
 
 
+@pytest.mark.slow
 def test_a_stream_without_pruning(results: Any, copying: Any) -> None:
     def stream() -> Iterator[Any]:
         for start, stop in ((0, 12), (12, 20), (20, 32), (32, 35)):
@@ -111,6 +112,7 @@ def test_a_training_that_diverges(results: Any, copying: Any) -> None:
     assert len(whole.history["loss"]) == 1
 
 
+@pytest.mark.slow
 def test_each_training_goes_on_from_its_own(results: Any, tmp_path: Path) -> None:
     """Of three trainings one is done, one is in the middle, and one has not begun."""
     engine = SequentialEngine(dense(), open_data((X, Y), TRAINING, "data"))

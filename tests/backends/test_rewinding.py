@@ -29,8 +29,6 @@ TRAINING = Training("mse", optimizers.Adam(0.01), epochs=3, batch_size=12, seed=
 ROUNDS = IterativePruning(0.875, 0.5, "weights", begin_step=3)
 STEPS = 12
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
 
 def dense(*parts: Any) -> Any:
     keras.utils.set_random_seed(5)
@@ -188,6 +186,7 @@ def test_saved_models_go_on(tmp_path: Path) -> None:
         np.testing.assert_array_equal(mine, its)
 
 
+@pytest.mark.slow
 def test_resuming(results: Any, copying: Any) -> None:
     """After every step, also those where the weights go back."""
     model = dense(layers.BatchNormalization(), layers.Dropout(0.3))

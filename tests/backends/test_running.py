@@ -200,6 +200,7 @@ def test_what_is_no_error(found: Any) -> None:
         next(infos)
 
 
+@pytest.mark.slow
 def test_repeats() -> None:
     seen: list[tuple[str, int]] = []
 

@@ -112,6 +112,7 @@ def test_kth_smallest(keys: list[int], rank: int) -> None:
     assert int(found) == sorted(keys)[rank - 1]
 
 
+@pytest.mark.slow
 def test_64_bits_of_jax_do_not_matter() -> None:
     code = (
         "import numpy as np, jax\n"

@@ -45,6 +45,7 @@ def same(a: Any, b: Any) -> bool:
     return all(bool((x == y).all()) for x, y in pairs)
 
 
+@pytest.mark.slow
 def test_the_same_arguments_give_the_same_bits() -> None:
     model = build()
     first = train(model, (X, Y), TRAINING, ConstantSparsity(0.5), validation=(X, Y))

@@ -127,6 +127,7 @@ def test_small_tensors(case: tuple[Weights, Sharing, float]) -> None:
     check(*case)
 
 
+@pytest.mark.slow
 @given(cases(TENSORS["large"]))
 def test_large_tensors(case: tuple[Weights, Sharing, float]) -> None:
     check(*case)
@@ -223,6 +224,7 @@ def test_rows_with_a_kind_each_in_a_loop() -> None:
         assert counted.tolist() == counts.kept_counts(row, sharing, float(target)).tolist()
 
 
+@pytest.mark.slow
 def test_64_bits_of_jax_do_not_matter() -> None:
     code = (
         "import numpy as np, jax\n"

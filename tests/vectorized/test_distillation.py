@@ -36,8 +36,6 @@ SCHEDULES = [
 ]
 TASKS = [Task(f"{i}", each, TAUGHT, id=f"{i}") for i, each in enumerate(SCHEDULES)]
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
 
 @pytest.fixture(scope="module")
 def model() -> Any:
@@ -81,6 +79,7 @@ def test_as_by_the_sequential_engine(model: Any, weights: Any, results: Any, exp
         found.check_close(wanted)
 
 
+@pytest.mark.slow
 def test_whatever_is_beside_them(model: Any, weights: Any, results: Any, expected: Any) -> None:
     shared = engine(model, attempts=3, others=[TAUGHT])
     other = replace(TRAINING, distillation=Distillation(1.0, 0.2))
@@ -96,6 +95,7 @@ def test_whatever_is_beside_them(model: Any, weights: Any, results: Any, expecte
     assert results(shared, TASKS[:1], wrong)[0].history != expected[0].history
 
 
+@pytest.mark.slow
 def test_rows_of_several_seeds(model: Any, weights: Any, results: Any, expected: Any) -> None:
     seeds = [replace(TAUGHT, seed=seed) for seed in (3, 4, 5)]
     tasks = [Task("", schedule, each) for schedule in SCHEDULES[:2] for each in seeds]
@@ -146,6 +146,7 @@ class Halved(keras.Model):  # type: ignore[misc]
         return super().train_step(state, ({**x, "a": x["a"] / 2}, *rest))
 
 
+@pytest.mark.slow
 def test_several_outputs_masks_and_a_step_of_ones_own(by_both: Any) -> None:
     keras.utils.set_random_seed(5)
     a, b = keras.Input((6,), name="a"), keras.Input((4,), dtype="int32", name="b")

@@ -159,6 +159,7 @@ np.savez(f"{folder}/found.npz", **found)
 """
 
 
+@pytest.mark.slow
 def test_on_one_device(model: Any, expected: Any, tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras")
     np.savez(tmp_path / "data.npz", x=X, y=Y)

@@ -41,8 +41,6 @@ RATES: dict[str, Any] = {
     "one cycle": OneCycle(0.05),
 }
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
 
 def tasks(
     rates: dict[str, Any] = RATES, training: Training = TRAINING, lengths: Lengths = LENGTHS

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import keras
 import numpy as np
+import pytest
 from keras import layers
 
 from trimgrid.data.sources import open_data
@@ -100,6 +101,7 @@ for key, values in found[0][1].items():
 """
 
 
+@pytest.mark.slow
 def test_with_64_bits() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITH_64_BITS],

@@ -34,7 +34,7 @@ SETTINGS = {
 TASKS = [Task(name, *settings, id=f"id of {name}") for name, settings in SETTINGS.items()]
 SHORT = Task("short", ConstantSparsity(0.3), replace(TRAINING, epochs=1), id="id of short")
 
-pytestmark = pytest.mark.usefixtures("compiled_once", "_short_calls")
+pytestmark = pytest.mark.usefixtures("_short_calls")
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def open_engine(model: Any, data: Any = (X, Y), **options: Any) -> VectorizedEng
 
 
 @pytest.fixture(scope="module")
-def engine(model: Any, compiled_once: None) -> VectorizedEngine:
+def engine(model: Any) -> VectorizedEngine:
     return open_engine(model, attempts=5, seeds=2)
 
 
@@ -105,6 +105,7 @@ def test_after_every_call(engine: Any, whole: Any, results: Any, copying: Any) -
         assert epochs == list(range(step // 4 + 1, 4))
 
 
+@pytest.mark.slow
 def test_others_on_other_rows(
     engine: Any, model: Any, whole: Any, results: Any, copying: Any, monkeypatch: Any
 ) -> None:
@@ -131,6 +132,7 @@ def test_others_on_other_rows(
         check(results, chunked, TASKS, copying.at(step), whole)
 
 
+@pytest.mark.slow
 def test_streams(model: Any, results: Any, copying: Any, monkeypatch: Any) -> None:
     def stream() -> Any:
         for start, stop in ((0, 8), (8, 20), (20, 28), (28, 40), (40, 43)):

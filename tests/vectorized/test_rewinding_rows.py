@@ -52,8 +52,6 @@ def tasks_of(*settings: dict[str, tuple[Any, Training]]) -> list[Task]:
 
 TASKS = tasks_of(PLAIN, REWINDING, {"cut": (OneShot(0.7), TRAINING)})
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
 
 @pytest.fixture(scope="module")
 def model() -> Any:
@@ -76,7 +74,7 @@ def open_engine(model: Any, **options: Any) -> VectorizedEngine:
 
 
 @pytest.fixture(scope="module")
-def engine(model: Any, compiled_once: None) -> VectorizedEngine:
+def engine(model: Any) -> VectorizedEngine:
     return open_engine(model, attempts=7, seeds=2, rewinding=[TRAINING])
 
 
@@ -95,6 +93,7 @@ def test_both_engines(model: Any, together: Any, results: Any) -> None:
         together[task.name].check_close(one)
 
 
+@pytest.mark.slow
 def test_rows_do_not_depend_on_those_beside_them(model: Any, together: Any, results: Any) -> None:
     """Those that never rewind train as if there were none that do, and the other way round."""
     for part in (PLAIN, REWINDING):

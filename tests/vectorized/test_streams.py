@@ -58,6 +58,7 @@ def model() -> Any:
     return keras.Model({"x": inputs}, layers.Dense(3, activation="softmax")(hidden))
 
 
+@pytest.mark.slow
 def test_trained_as_by_the_sequential_engine_and_decoded_once(
     model: Any, results: Any, by_both: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
