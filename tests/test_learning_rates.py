@@ -94,7 +94,7 @@ def test_rounds() -> None:
     np.testing.assert_array_equal(rate_plan(rate, 9, [0, 3, 7]), np.concatenate(parts))
     # What comes before the first round is one, too, and none begins after the end.
     np.testing.assert_array_equal(rate_plan(rate, 9, [3, 7, 9]), np.concatenate(parts))
-    for none in (None, [], [0]):
+    for none in (None, [], [0], np.arange(1)):
         np.testing.assert_array_equal(rate_plan(rate, 9, none), rate.plan(9))
 
 

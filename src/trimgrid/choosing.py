@@ -79,7 +79,8 @@ def smallest(
     'half'
     """
     check_size(size)
-    limit = _limit(original, max_error, max_increase)
+    error = math.nan if original is None else original.error
+    limit = error_limit(error, max_error, max_increase)
     if not attempts:
         raise RunError("No attempt will do: none is finished. Resume the run.")
     known = [each for each in attempts if has_error(each)]
@@ -104,6 +105,41 @@ def smallest(
             "measured. Choose by another size."
         )
     return min(measured, key=lambda each: (getattr(each, size), each.error))
+
+
+def error_limit(
+    original_error: float, max_error: float | None, max_increase: float | None
+) -> float:
+    """Return the greatest error that is good enough.
+
+    At most `max_error`, and at most the original's error `e` plus `max_increase * |e|`; of both
+    limits the stricter counts, without any it is `MAX_INCREASE`.
+
+    Raises `InputError` for limits that are no finite numbers and a negative `max_increase`, and
+    `RunError` for a `max_increase` where the original's error is not finite.
+
+    >>> error_limit(2.0, None, None), error_limit(2.0, 5.0, None), error_limit(2.0, 5.0, 0.5)
+    (2.1, 5.0, 3.0)
+    """
+    if max_error is None and max_increase is None:
+        max_increase = MAX_INCREASE
+    limits = []
+    if max_error is not None:
+        limits.append(_number("max_error", max_error))
+    if max_increase is not None:
+        increase = _number("max_increase", max_increase)
+        if increase < 0:
+            raise InputError(
+                "max_increase must be a fraction of the original's error, 0 or more. "
+                f"Received: max_increase={max_increase!r}. Give 0.05 for 5 %, or max_error."
+            )
+        if not math.isfinite(original_error):
+            raise RunError(
+                "The original's error is not known, so no other can be compared with it. "
+                "Give max_error."
+            )
+        limits.append(original_error + increase * abs(original_error))
+    return min(limits)
 
 
 def has_error(attempt: AttemptInfo) -> bool:
@@ -137,30 +173,6 @@ def check_size(size: str) -> None:
             f"size must be one of the sizes that are measured. Received: size={size!r}. "
             f"Give one of: {', '.join(SIZES)}."
         )
-
-
-def _limit(
-    original: AttemptInfo | None, max_error: float | None, max_increase: float | None
-) -> float:
-    if max_error is None and max_increase is None:
-        max_increase = MAX_INCREASE
-    limits = []
-    if max_error is not None:
-        limits.append(_number("max_error", max_error))
-    if max_increase is not None:
-        increase = _number("max_increase", max_increase)
-        if increase < 0:
-            raise InputError(
-                "max_increase must be a fraction of the original's error, 0 or more. "
-                f"Received: max_increase={max_increase!r}. Give 0.05 for 5 %, or max_error."
-            )
-        if original is None or not math.isfinite(original.error):
-            raise RunError(
-                "The original's error is not known, so no other can be compared with it. "
-                "Give max_error."
-            )
-        limits.append(original.error + increase * abs(original.error))
-    return min(limits)
 
 
 def _number(name: str, value: object) -> float:

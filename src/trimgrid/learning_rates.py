@@ -46,8 +46,8 @@ class Cosine:
     Sources: Loshchilov & Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts" (the
     cosine); Goyal et al. 2017, "Accurate, Large Minibatch SGD" (the warm-up).
 
-    >>> Cosine(0.3, warmup=0.5).plan(4).round(3).tolist()
-    [0.10000000149011612, 0.20000000298023224, 0.30000001192092896, 0.15000000596046448]
+    >>> Cosine(0.75, warmup=0.5).plan(4).tolist()
+    [0.25, 0.5, 0.75, 0.375]
     """
 
     peak: float
@@ -126,7 +126,7 @@ KINDS: dict[str, type[Cosine] | type[OneCycle]] = {"cosine": Cosine, "one_cycle"
 
 
 def rate_plan(
-    rate: RateSchedule, steps: int, rounds: Sequence[int] | None = None
+    rate: RateSchedule, steps: int, rounds: Sequence[int] | NDArray[np.integer[Any]] | None = None
 ) -> NDArray[np.float32]:
     """Return the learning rate of each batch of a training, shape ``(steps,)``.
 
@@ -136,7 +136,8 @@ def rate_plan(
     >>> rate_plan(Cosine(1.0, warmup=0), 5, rounds=[0, 3]).round(2).tolist()
     [1.0, 0.75, 0.25, 1.0, 0.5]
     """
-    starts = sorted({0, *(int(each) for each in rounds or () if each < steps)})
+    begun = [] if rounds is None else [int(each) for each in rounds if each < steps]
+    starts = sorted({0, *begun})
     lengths = np.diff([*starts, steps])
     return np.concatenate([rate.plan(int(length)) for length in lengths])
 

@@ -43,8 +43,9 @@ def build() -> Any:
 
 
 def study(model: Any, **options: Any) -> Study:
-    train, test = (X[:32], Y[:32]), (X[40:], Y[40:])
-    return Study(model, train, test=test, loss="mse", epochs=2, batch_size=8, seed=1, **options)
+    test = X[40:], Y[40:]
+    options |= {"epochs": 2, "batch_size": 8, "seed": 1}
+    return Study(model, (X[:32], Y[:32]), test=test, loss="mse", **options)
 
 
 def run(of: Study, grid: Any, folder: Path, **options: Any) -> Any:
@@ -121,18 +122,13 @@ def test_from_an_original_that_is_trained_first(tmp_path: Path) -> None:
 def test_in_run_grid() -> None:
     model = build()
     said: list[str] = []
-    infos = list(
-        run_grid(
-            model,
-            [CUT, SLASHED],
-            (X, Y),
-            Training("mse", epochs=2),
-            lambda model: float(np.abs(model.get_weights()[0]).sum()),
-            None,
-            pretrain_epochs=0,
-            say=said.append,
-        )
-    )
+    training = Training("mse", epochs=2)
+
+    def error(model: Any) -> float:
+        return float(np.abs(model.get_weights()[0]).sum())
+
+    options: dict[str, Any] = {"pretrain_epochs": 0, "say": said.append}
+    infos = list(run_grid(model, [CUT, SLASHED], (X, Y), training, error, None, **options))
     errors = [float(np.abs(cut(model, sparsity)[0]).sum()) for sparsity in (0.0, 0.5, 0.9)]
     assert [info.error for info in infos] == pytest.approx(errors)
     # Whatever the engine that would train: there is nothing to compile for it.

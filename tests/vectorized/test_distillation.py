@@ -134,3 +134,41 @@ def test_the_teacher_counts_in_memory(model: Any) -> None:
     # Once on each device, however many rows there are.
     alike = arguments[1] - arguments[0] - taught.carrier.teacher_bytes
     assert abs(alike) < 64 * len(jax.tree.leaves(taught.carrier.teacher))
+
+
+@keras.saving.register_keras_serializable("vectorized_distillation")
+class Halved(keras.Model):  # type: ignore[misc]
+    """A step of the model's own: the teacher gets the inputs that it makes."""
+
+    def train_step(self, state: Any, data: Any) -> Any:
+        """Train on half of the numbers."""
+        x, *rest = data
+        return super().train_step(state, ({**x, "a": x["a"] / 2}, *rest))
+
+
+def test_several_outputs_masks_and_a_step_of_ones_own(by_both: Any) -> None:
+    keras.utils.set_random_seed(5)
+    a, b = keras.Input((6,), name="a"), keras.Input((4,), dtype="int32", name="b")
+    steps = layers.GRU(5, return_sequences=True)(layers.Embedding(9, 3, mask_zero=True)(b))
+    outputs = {"word": layers.Dense(3, name="word")(steps), "size": layers.Dense(2, name="size")(a)}
+    model = Halved({"a": a, "b": b}, outputs)
+    words = RANDOM.integers(9, size=(50, 4))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    training = replace(
+        TRAINING,
+        loss={"word": loss, "size": "mse"},
+        loss_weights={"word": 2.0, "size": 0.5},
+        metrics=(),
+        distillation=Distillation(3.0, 0.6),
+    )
+    inputs = {"a": X[:50], "b": words}
+    targets = {"word": words % 3, "size": X[:50, :2]}
+    weights = {"word": RANDOM.random((50, 4)), "size": RANDOM.random(50)}
+    data = inputs, targets, weights
+    ones, others = by_both(model, data, training, SCHEDULES[:3], (inputs, targets))
+    for one, other in zip(ones, others, strict=True):
+        other.check_close(one)
+    # The masked steps do not count, in neither loss.
+    targets["word"] = np.where(words == 0, 1, words % 3)
+    again, _ = by_both(model, data, training, SCHEDULES[:1], (inputs, targets))
+    again[0].check_same(ones[0])

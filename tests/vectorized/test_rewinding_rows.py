@@ -26,12 +26,12 @@ Y = X[:, :1] ** 2 - X[:, 1:2]
 # 4 batches an epoch, of which the last has 2 examples.
 TRAINING = Training("mse", keras.optimizers.Adam(0.01), epochs=3, batch_size=16, seed=3)
 STEPS = 12
-PLAIN = {
+PLAIN: dict[str, tuple[Any, Training]] = {
     "constant": (ConstantSparsity(0.5, begin_step=2, frequency=3), TRAINING),
     "unpruned": (None, TRAINING),
     "rounds": (IterativePruning(0.8, 0.5), TRAINING),
 }
-REWINDING = {
+REWINDING: dict[str, tuple[Any, Training]] = {
     "weights": (IterativePruning(0.8, 0.5, "weights"), TRAINING),
     # The whole rounds of another seed at another rate, beginning at 3, 6 and 9.
     "ticket": (
@@ -42,9 +42,9 @@ REWINDING = {
 }
 
 
-def tasks_of(*settings: Any) -> list[Task]:
+def tasks_of(*settings: dict[str, tuple[Any, Training]]) -> list[Task]:
     return [
-        Task(name, schedule, training, f"id of {name}")
+        Task(name, schedule, training, id=f"id of {name}")
         for part in settings
         for name, (schedule, training) in part.items()
     ]

@@ -125,12 +125,11 @@ def run(
             converter = stack.enter_context(TFLiteConverter())  # starts while Keras is imported
         start_keras()
         from trimgrid.cli.study_file import load_study
-        from trimgrid.grids.grid import AttemptConfig, with_allocation
+        from trimgrid.grids.grid import with_allocation
         from trimgrid.grids.toml_file import load_grid
         from trimgrid.loggers import open_logger
         from trimgrid.report.plots import save_tradeoff
         from trimgrid.report.run_table import run_table
-        from trimgrid.runs.recommending import recommended_grid
         from trimgrid.runs.study import Study
 
         if study is not None:
@@ -138,14 +137,10 @@ def run(
         else:
             given: dict[str, Any] = {k: v for k, v in described.items() if v is not None}
             ready, attempts = Study(given.pop("model"), given.pop("data"), **given), None
-
-        def recommended() -> list[AttemptConfig]:
-            return recommended_grid(ready.model, ready.steps)
-
         if grid is not None:
-            attempts = load_grid(grid, recommended)
+            attempts = load_grid(grid, ready.recommended_grid)
         elif attempts is None:
-            attempts = recommended()
+            attempts = ready.recommended_grid()
         if allocation is not None:
             attempts = with_allocation(attempts, allocation)
         try:

@@ -23,14 +23,13 @@ def attempt_config(
 ) -> dict[str, JSON]:
     """Return all of an attempt, but its name, that determines its result, ready for JSON.
 
-    `steps` is the number of batches of the training, `original_steps` that of the original's.
-    "schedule" holds the class, the arguments if it is one of trimgrid's, and the SHA-256 of the
-    plan: `steps + 1` sparsities, NaN without an update; of another schedule that rewinds weights
-    also the SHA-256 of where it does. "learning_rate" is None, a number, or the name of a schedule
-    with its arguments. "optimizer" is None, a name in small letters, or {"class_name", "config"}.
-    "distillation" and "allocation" are there only where the attempt has one. The same in every
-    process and on
-    every machine.
+    `steps` is the number of batches of the training, `original_steps` that of the original's, which
+    counts only for a learning rate that is rewound. "schedule" holds the class, the arguments if it
+    is one of trimgrid's, and the SHA-256 of the plan: `steps + 1` sparsities, NaN without an
+    update; of another schedule that rewinds weights also the SHA-256 of where it does.
+    "learning_rate" is None, a number, or the name of a schedule with its arguments. "optimizer" is
+    None, a name in small letters, or {"class_name", "config"}. "distillation" and "allocation" are
+    there only where the attempt has one. The same in every process and on every machine.
 
     Raises `InputError`, with the attempt's name, for a schedule that refuses its plan and for an
     optimizer that holds something which can't be told, such as a function.

@@ -23,7 +23,7 @@ def load_grid(path: str | Path, recommended: Recommended | None = None) -> Attem
 
     `preset = "article"` at the top gives the attempts of `article_grid()` first, and "recommended"
     those that `recommended` gives, which is called for them: they depend on the model and the
-    length of the training, `lambda: recommended_grid(study.model, study.steps)`. Each table
+    training, so take `study.recommended_grid`. Each table
     `[[grid]]` holds lists that are combined as by `expand_grid`, each table `[[attempt]]` one
     attempt with a `name`; the order is: preset, grids, attempts. An optimizer, and a schedule of
     learning rates, is a name, or a table of a name and its arguments; a distillation is a table of
@@ -108,8 +108,8 @@ def _recommended(recommended: Recommended | None) -> Sequence[AttemptConfig]:
     if recommended is None:
         raise InputError(
             "The recommended attempts depend on the model and the length of the training. "
-            "Received: preset='recommended' without them. Give load_grid(path, "
-            "lambda: recommended_grid(study.model, study.steps))."
+            "Received: preset='recommended' without them. Give "
+            "load_grid(path, study.recommended_grid)."
         )
     return recommended()
 

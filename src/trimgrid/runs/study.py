@@ -24,8 +24,11 @@ from trimgrid.runs.checking import ORIGINAL, Lengths, Say, check_amounts, check_
 from trimgrid.runs.keeping import Logger, RunKeeper
 from trimgrid.runs.planning import plan_attempts, seeds_of
 from trimgrid.runs.progress import Progress
+from trimgrid.runs.recommending import highest_rate, recommended_grid
 from trimgrid.runs.results import Results, load_results
 from trimgrid.runs.running import run_attempts
+from trimgrid.runs.scan import Scan
+from trimgrid.runs.scanning import scan_model
 from trimgrid.runs.settings import about, model_digest, platform, training_settings, versions
 from trimgrid.runs.study_data import StudyData
 from trimgrid.schedule_kinds import is_trained
@@ -122,9 +125,14 @@ class Study:
         """What the error is, such as "loss: mse" or "1 - accuracy"."""
         return self.measure.name
 
+    def recommended_grid(self) -> list[AttemptConfig]:
+        """Return `trimgrid.recommended_grid` for this study's model, steps and learning rate."""
+        peak = highest_rate(self.training.optimizer, self.steps)
+        return recommended_grid(self.model, self.steps, learning_rate=peak)
+
     def run(
         self,
-        grid: Sequence[AttemptConfig],
+        grid: Sequence[AttemptConfig] | None = None,
         run_dir: str | Path | None = None,
         *,
         engine: str = "auto",
@@ -141,11 +149,12 @@ class Study:
         """Train and measure the original and every attempt of a grid; return what the run directory
         then holds.
 
-        `run_dir`: by default runs/NAME OF THE MODEL. A run on a directory that there is already
-        goes on where that one stopped: what is finished is not trained again, trainings under way
-        go on from their last checkpoint, to the same bits as if they had never stopped, and new
-        attempts are added. Only one process at a time works on a directory. The same bits need data
-        that is the same each time: arrays, or a stream whose epochs do not depend on those before.
+        `grid`: by default the attempts of `recommended_grid`. `run_dir`: by default runs/NAME
+        OF THE MODEL. A run on a directory that there is already goes on where that one stopped:
+        what is finished is not trained again, trainings under way go on from their last
+        checkpoint, to the same bits as if they had never stopped, and new attempts are added. Only
+        one process at a time works on a directory. The same bits need data that is the same each
+        time: arrays, or a stream whose epochs do not depend on those before.
 
         `engine`, `repeats`, `memory` (bytes): see `trimgrid.run_grid`. `tflite=False` leaves the
         conversions away. `checkpoint_seconds`: of training between two checkpoints; at Ctrl-C and
@@ -159,6 +168,7 @@ class Study:
         trained; `OSError`, which names the file, for a full disk.
         """
         folder = Path(run_dir) if run_dir is not None else Path("runs", self.model.name)
+        grid = self.recommended_grid() if grid is None else grid
         lengths = Lengths.of(self.model, self.data.train, self.training, self.pretrain_epochs)
         check_attempts(grid, self.training, lengths, self.model)
         check_amounts(repeats, memory)
@@ -224,6 +234,36 @@ class Study:
                         with bar.stopped():
                             on_result(info)
         return load_results(folder)
+
+    def scan(
+        self,
+        sparsities: int | Sequence[float] = 200,
+        allocations: str | Sequence[str] = ("uniform",),
+    ) -> Scan:
+        """Return the error of the model pruned to each of many sparsities, without any training.
+
+        `sparsities`: so many points, evenly spread from 0 on, or a list of fractions in [0, 1).
+        `allocations`: how the sparsity is shared out among the tensors, "uniform", "erdos_renyi",
+        "global_magnitude" and "lamp": see `trimgrid.allocation.setting.Allocation`. The model is
+        pruned as it is, trained or not, and stays as it is. The error is that of the study, on its
+        test data. An attempt with the schedule `OneShot` at the same sparsity has the same error,
+        but for the rounding of sums.
+
+        All points are predicted in one compiled program. An error that is a function of the model
+        is asked for at one point after the other.
+
+        Raises `InputError` for sparsities outside [0, 1) and allocations that are not known.
+
+        >>> import numpy as np
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, use_bias=False)])
+        >>> x = np.random.default_rng(0).random((6, 4), "float32")
+        >>> study = Study(model, (x, model(x)), test=(x, model(x)), loss="mse", epochs=1)
+        >>> scan = study.scan(4)
+        >>> [point.sparsity for point in scan], scan[0].error
+        ([0.0, 0.25, 0.5, 0.75], 0.0)
+        """
+        test = self.data.test or self.data.train
+        return scan_model(self.model, self.measure, test, sparsities, allocations)
 
     def evaluate(self, model: Any) -> tuple[Any, float]:
         """Return the predictions of a model on the test data, and their error."""
