@@ -217,7 +217,7 @@ LENETS = ("LeNet-300-100", "LeNet-5")
 EXPERIMENTS = {
     each.name: each
     for each in (
-        Experiment("example 1", _example_1, (0.5, 0.9), epochs=100, batch_size=80),
+        Experiment("example 1", _example_1, (0.5, 0.75, 0.9), epochs=100, batch_size=80),
         Experiment(
             LENETS[0],
             _lenet_300_100,

@@ -68,7 +68,7 @@ def _iterative(goal: Goal, rewind: str | None) -> AttemptConfig:
 
 
 TFMOT = "TFMOT's way, decay from 10 %"
-RECOMMENDED = "lamp"
+RECOMMENDED = "lamp (recommended)"
 UNIFORM = "uniform"
 UNPRUNED = "not pruned, trained on"
 METHODS = (
@@ -84,12 +84,13 @@ METHODS = (
     Method(UNIFORM, _shared_out("uniform")),
     # The same with one other thing in it changed.
     Method(
-        "lamp, peak as the original's",
+        "lamp, peak as the original's (recommended too)",
         lambda goal: replace(_recommended(goal), learning_rate=Cosine(goal.original_rate)),
     ),
     Method(
         "lamp, learning rate as is",
         lambda goal: replace(_recommended(goal), learning_rate="as_is"),
+        core=False,
     ),
     Method(
         "lamp, one cycle",
@@ -117,6 +118,7 @@ METHODS = (
     Method(
         "lamp, distilled",
         lambda goal: replace(_recommended(goal), distillation=Distillation()),
+        core=False,
     ),
     # Other schedules.
     Method(
