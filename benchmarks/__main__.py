@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import benchmarks.allocation_cost
 import benchmarks.examples_cold
 import benchmarks.grid_size
 import benchmarks.grid_training
@@ -21,6 +22,7 @@ BENCHMARKS = {
     "step_overhead": benchmarks.step_overhead.measure,
     "grid_training": benchmarks.grid_training.measure,
     "grid_size": benchmarks.grid_size.measure,
+    "allocation_cost": benchmarks.allocation_cost.measure,
     "examples_cold": benchmarks.examples_cold.measure,
     "kills": benchmarks.kills.measure,
     "quality": benchmarks.quality.measure,
