@@ -24,7 +24,9 @@ settings.load_profile("trimgrid")
 if os.environ["KERAS_BACKEND"] == "jax":
     # As the engine compiles its programs: a quarter of the tests' time.
     flags = os.environ.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false"
+    os.environ["XLA_FLAGS"] = (
+        f"{flags} --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1"
+    )
     import jax
 
     # Two host devices whatever the machine, so that the tests see attempts on several. The setting

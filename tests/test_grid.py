@@ -107,7 +107,7 @@ def test_good_settings_of_an_attempt_pass(settings: dict[str, Any]) -> None:
     ("settings", "message"),
     [
         ({"learning_rate": 0}, r"finite number above 0\. Received: learning_rate=0\. "),
-        ({"learning_rate": -1e-3}, r"Received: learning_rate=-0\.001\. Give a number, or an"),
+        ({"learning_rate": -1e-3}, r"Received: learning_rate=-0\.001\. Give a number, a Cosine"),
         ({"learning_rate": math.nan}, r"Received: learning_rate=nan\."),
         ({"learning_rate": math.inf}, r"Received: learning_rate=inf\."),
         ({"learning_rate": 10**400}, r"Received: learning_rate=1000"),

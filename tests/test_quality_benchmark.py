@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from benchmarks import quality, quality_report, quality_worker
 from benchmarks.quality_experiments import EXPERIMENTS, Experiment, digits
@@ -149,7 +148,6 @@ def test_the_page_gets_tables_and_picture(tmp_path: Path) -> None:
     assert (tmp_path / "images" / "quality.png").read_bytes()[1:4] == b"PNG"
 
 
-@pytest.mark.usefixtures("compiled_once")
 def test_a_tiny_run() -> None:
     unpruned = METHODS[-1].name
     found = quality_worker.compare(

@@ -61,6 +61,7 @@ def test_measuring_and_converting_load_no_tensorflow(tmp_path: Path) -> None:
     assert run(MEASURE + textwrap.dedent(code), tmp_path) == "True False"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "later",
     [

@@ -115,6 +115,12 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         self.include = None if include is None else tuple(include)
         self.exclude = None if exclude is None else tuple(exclude)
         self.steps = steps
+        if isinstance(allocation, Allocation) and (min_kept, overrides) != (None, None):
+            raise InputError(
+                "An Allocation holds min_kept and overrides itself. "
+                f"Received: {allocation!r} with min_kept={min_kept!r}, overrides={overrides!r}. "
+                "Put them into it."
+            )
         if not isinstance(allocation, Allocation):
             allocation = allocation_of(allocation, min_kept, overrides)
         self.allocation = allocation

@@ -38,7 +38,9 @@ class Rewound:
         """
         optimizer = self.training.fresh_optimizer()
         rate = _inner(optimizer).get_config().get("learning_rate")
-        return _rates(json.dumps(rate, sort_keys=True), self.steps, steps)
+        # The class counts too: a notebook may define one of the same name anew.
+        kind: Any = type(keras.saving.deserialize_keras_object(rate))
+        return _rates(json.dumps(rate, sort_keys=True), kind, self.steps, steps)
 
 
 def with_planned_rate(training: Training, rates: NDArray[np.float32]) -> Training:
@@ -85,13 +87,16 @@ def _at(optimizer: Any, rate: float) -> Any:
 
 
 @lru_cache(maxsize=16)
-def _rates(config: str, original_steps: int, steps: int) -> NDArray[np.float32]:
+def _rates(config: str, kind: Any, original_steps: int, steps: int) -> NDArray[np.float32]:
     """The rates of `steps` batches; kept, because many attempts ask for the same."""
     rate = keras.saving.deserialize_keras_object(json.loads(config))
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         places = np.arange(steps, dtype=np.int64) * original_steps // max(1, steps)
         # Not one after the other: a call of its own for each step takes milliseconds.
-        rate = ops.convert_to_numpy(ops.vectorized_map(rate, places.astype(np.int32)))
+        try:
+            rate = ops.convert_to_numpy(ops.vectorized_map(rate, places.astype(np.int32)))
+        except Exception:  # whatever a schedule does that can't be traced: then one by one
+            rate = [float(rate(int(place))) for place in places]
     elif callable(rate):  # a function without arguments is the other thing that Keras takes
         rate = float(rate())
     rates = np.broadcast_to(np.asarray(rate, np.float32), (steps,)).copy()

@@ -129,6 +129,7 @@ def test_with_all_the_weight_only_the_teacher_counts() -> None:
     assert (one.model.get_weights()[0] != other.model.get_weights()[0]).any()
 
 
+@pytest.mark.slow
 def test_the_teacher_has_no_dropout_and_the_student_has() -> None:
     """All weights are the teacher's: without dropout there would be nothing to learn."""
     model = build()

@@ -45,14 +45,21 @@ def classifier() -> Any:
 def by_hand(study: Study, sparsities: list[float] = SPARSITIES) -> list[float]:
     """The study's error of a copy that is pruned tensor by tensor, one sparsity after the other."""
     copy = keras.models.clone_model(study.model)
+    kernels = [
+        each
+        for each in copy.trainable_variables
+        if each.name in ("kernel", "recurrent_kernel", "embeddings")
+    ]
+    paths, shapes = [each.path for each in kernels], [tuple(each.shape) for each in kernels]
     errors = []
     for sparsity in sparsities:
         copy.set_weights(study.model.get_weights())
-        for variable in copy.trainable_variables:
-            if variable.name in ("kernel", "recurrent_kernel", "embeddings"):
-                weights = keras.ops.convert_to_numpy(variable)
-                mask = masks.magnitude_mask(weights, sparsity)
-                variable.assign(np.where(mask, weights, 0))
+        weights = [keras.ops.convert_to_numpy(each) for each in kernels]
+        sharing = share(Allocation(), paths, shapes, np.array([sparsity]))
+        for variable, each, mask in zip(
+            kernels, weights, shared_masks(weights, sharing, sparsity), strict=True
+        ):
+            variable.assign(np.where(mask, each, 0))
         errors.append(study.evaluate(copy)[1])
     return errors
 
@@ -211,7 +218,7 @@ def test_allocations(allocation: str) -> None:
 
 def test_attempts_without_training_have_the_same_errors(tmp_path: Path) -> None:
     study = Study(regression(), (X, Y), test=(X, Y), loss="mse", epochs=1)
-    grid = [AttemptConfig(f"{each}", OneShot(each)) for each in SPARSITIES]
+    grid = [AttemptConfig(f"{each}", OneShot(each), allocation="uniform") for each in SPARSITIES]
     results = study.run(grid, tmp_path, tflite=False, progress=False)
     found = [each.error for each in study.scan(SPARSITIES)]
     assert found == pytest.approx([each.error for each in results.attempts], rel=1e-5)

@@ -111,6 +111,7 @@ def test_in_several_windows(
         one.check_same(other)
 
 
+@pytest.mark.slow
 def test_beside_other_seeds(model: Any, results: Any, expected: Any) -> None:
     """With one order of the data, and with several of which each attempt follows its own."""
     repeats = [

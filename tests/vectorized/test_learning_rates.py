@@ -89,6 +89,7 @@ def test_as_the_sequential_engine(results: Any, monkeypatch: Any) -> None:
     assert len({each.weights[0].tobytes() for each in found}) == len(chosen)
 
 
+@pytest.mark.slow
 def test_recurrent_layers_go_in_a_loop(results: Any) -> None:
     keras.utils.set_random_seed(5)
     model = keras.Sequential([keras.Input((5, 3)), layers.LSTM(5), layers.Dense(1)])
@@ -99,6 +100,7 @@ def test_recurrent_layers_go_in_a_loop(results: Any) -> None:
         one.check_close(other)
 
 
+@pytest.mark.slow
 def test_scaled_losses(results: Any, dtype_policy: Any) -> None:
     with dtype_policy("mixed_float16"):
         model = mlp()

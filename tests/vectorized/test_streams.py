@@ -101,6 +101,7 @@ def padded() -> Iterator[Any]:
         yield np.ones((3, length, 2), "float32"), np.ones((3, 1), "float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["data", "validation"])
 def test_sequences_of_several_lengths(where: str) -> None:
     """They do not fit into one program; the sequential engine takes them."""

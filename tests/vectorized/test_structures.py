@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 from keras import layers, ops
 
 from trimgrid import masks
@@ -34,6 +35,7 @@ def test_dicts_of_inputs_and_two_outputs(by_both: Any) -> None:
     other.check_close(one)
 
 
+@pytest.mark.slow
 def test_dicts_of_outputs_with_their_losses_and_metrics(by_both: Any) -> None:
     keras.utils.set_random_seed(5)
     a, b = keras.Input((6,), name="a"), keras.Input((1,), name="b")

@@ -61,9 +61,9 @@ def allocation_of(
     >>> allocation_of(None, 2, None)
     Allocation(kind='uniform', min_kept=2, overrides=None)
     """
-    if kind is None and min_kept is None and overrides is None:
-        return None
     check_allocation(kind, min_kept, overrides)
+    if kind is None and min_kept is None and not overrides:
+        return None
     return Allocation(kind or "uniform", min_kept, overrides)
 
 

@@ -138,7 +138,7 @@ def run(
             given: dict[str, Any] = {k: v for k, v in described.items() if v is not None}
             ready, attempts = Study(given.pop("model"), given.pop("data"), **given), None
         if grid is not None:
-            attempts = load_grid(grid, ready.recommended_grid)
+            attempts = load_grid(grid, lambda: ready.recommended_grid(allocation or "lamp"))
         if attempts is None:
             attempts = ready.recommended_grid(allocation or "lamp")
         elif allocation is not None:

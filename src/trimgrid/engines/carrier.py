@@ -77,7 +77,7 @@ class Carrier:
             raise UntraceableError(f"{type(reason).__name__}: {first_line(reason)}") from error
         self.model.reset_metrics()
         self._initial = self._now()
-        self._first_masks: dict[tuple[float, str], list[NDArray[np.bool_]]] = {}
+        self._first_masks: dict[tuple[Any, ...], list[NDArray[np.bool_]]] = {}
 
     @property
     def pruned_variables(self) -> list[Any]:
@@ -154,7 +154,8 @@ class Carrier:
         chosen = [np.ones(trainable[place].shape, np.bool_) for place in self.pruned]
         if not np.isnan(target):
             assert choice is not None
-            key = target, repr(choice.sharing)
+            parts = () if choice.sharing is None else choice.sharing
+            key = target, *(np.asarray(part).tobytes() for part in parts)
             if key not in self._first_masks:
                 kernels = [trainable[place] for place in self.pruned]
                 self._first_masks[key] = choice.masks(kernels, target)

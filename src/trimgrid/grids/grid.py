@@ -16,7 +16,7 @@ from trimgrid.arguments import check_integer
 from trimgrid.distillation import Distillation, check_distillation
 from trimgrid.errors import InputError
 from trimgrid.iterative import planned_rewinds
-from trimgrid.learning_rates import Cosine, LearningRate, OneCycle, check_name
+from trimgrid.learning_rates import AS_IS, Cosine, LearningRate, OneCycle, check_name
 from trimgrid.schedule_kinds import is_trained
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
 
@@ -193,6 +193,14 @@ def check_settings(attempt: AttemptConfig) -> None:
         )
     if not is_trained(attempt.pruning_schedule):
         _check_untrained(attempt)
+    if getattr(attempt.pruning_schedule, "rewind", None) == "learning_rate" and (
+        rate in (None, AS_IS) or isinstance(rate, Real)
+    ):
+        raise InputError(
+            "Rounds can rewind a learning rate that is planned. "
+            f"Received: {attempt.pruning_schedule!r} with learning_rate={rate!r}. Give the attempt "
+            "learning_rate='rewind', a Cosine(peak=0.002) or a OneCycle(peak=0.002)."
+        )
     # Floor 0 knows no Keras: what is told apart here is told by its shape.
     named = isinstance(optimizer, str | dict) and bool(optimizer)
     made = hasattr(optimizer, "get_config") and not isinstance(optimizer, type)
@@ -210,7 +218,7 @@ def check_settings(attempt: AttemptConfig) -> None:
 def _check_untrained(attempt: AttemptConfig) -> None:
     for name in ("learning_rate", "optimizer", "distillation"):
         value = getattr(attempt, name)
-        if value is not None:
+        if value is not None and value != AS_IS:
             raise InputError(
                 "An attempt that is not trained has no settings of a training. Received: "
                 f"{attempt.pruning_schedule!r} with {name}={value!r}. Leave it away, or take a "
@@ -219,15 +227,15 @@ def _check_untrained(attempt: AttemptConfig) -> None:
 
 
 def _check_rate(rate: object) -> None:
-    if rate is None or isinstance(rate, Cosine | OneCycle):
+    if rate is None or type(rate) in (Cosine, OneCycle):
         return
     if isinstance(rate, str):
         check_name(rate)
     elif not _is_positive(rate):
         raise InputError(
             "learning_rate must be a finite number above 0. "
-            f"Received: learning_rate={rate!r}. Give a number, or an object with a rate for each "
-            "batch, such as Cosine(peak=0.002)."
+            f"Received: learning_rate={rate!r}. Give a number, a Cosine(peak=0.002) or a "
+            "OneCycle(peak=0.002)."
         )
 
 

@@ -69,10 +69,13 @@ def _schedule_config(schedule: Schedule, steps: int) -> dict[str, JSON]:
         arguments: dict[str, Any] = schedule.get_config()  # type: ignore[attr-defined]
         return {"class": type(schedule).__name__, **arguments, "plan": digest}
     # Of the others only the plan counts, and what they hold need not be tellable.
-    known = {"class": class_name(schedule), "plan": digest}
+    known: dict[str, JSON] = {"class": class_name(schedule), "plan": digest}
     rewinds = planned_rewinds(schedule, steps)
     if rewinds.any():
         known["rewinds"] = hashlib.sha256(rewinds.tobytes()).hexdigest()
+    rounds = getattr(schedule, "rate_rounds", None)
+    if rounds is not None and len(rounds(steps)):
+        known["rate_rounds"] = [int(each) for each in rounds(steps)]
     return known
 
 

@@ -111,6 +111,8 @@ def shown_value(value: Any) -> str:
     >>> shown_value({"class_name": "sgd", "config": {"learning_rate": 0.1}})
     'sgd(0.1)'
     """
+    if isinstance(value, Mapping) and "class_name" not in value and "config" not in value:
+        return ", ".join(f"{key} {each}" for key, each in value.items())
     if isinstance(value, Mapping):
         kind, config = str(value.get("class_name", "config")), value.get("config")
     elif hasattr(value, "get_config"):

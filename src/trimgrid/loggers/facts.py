@@ -38,7 +38,8 @@ def curves(attempt: StoredAttempt) -> list[tuple[str, int, float]]:
 
 
 def _flat(prefix: str, config: Any) -> list[tuple[str, Any]]:
-    if not isinstance(config, dict):
+    # Patterns on paths are no names for parameters.
+    if not isinstance(config, dict) or prefix.endswith("overrides"):
         return [(prefix, config)]
     return [
         pair

@@ -7,7 +7,7 @@ from typing import Any
 
 from trimgrid.allocation.setting import check_allocation
 from trimgrid.arguments import check_integer, real
-from trimgrid.compiled_settings import compiled_settings
+from trimgrid.compiled_settings import compiled_settings, counted_steps
 from trimgrid.errors import InputError
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.grids.recommended import recommended_attempts
@@ -50,7 +50,8 @@ def recommended_grid(
     shapes = [each.shape for each in found if each.reason is None]
     if learning_rate is None:
         optimizer = compiled_settings(model).optimizer
-        learning_rate = highest_rate("adam" if optimizer is None else optimizer, steps)
+        trained = counted_steps(model) or steps
+        learning_rate = highest_rate("adam" if optimizer is None else optimizer, trained)
     if not 0 < real(learning_rate) < math.inf:
         raise InputError(
             "The learning rate of the original must be a finite number above 0. "
@@ -62,8 +63,8 @@ def recommended_grid(
 def highest_rate(optimizer: Any, steps: int) -> float:
     """Return the highest learning rate of an optimizer, or its name, in a training of its own.
 
-    A schedule counts by the first `steps` batches. What an optimizer was set to later, by a
-    callback or by hand, is not known.
+    A schedule counts by the first `steps` batches, those of the original's training. What an
+    optimizer was set to later, by a callback or by hand, is not known.
 
     Raises `InputError` for an optimizer that can't be made, or whose rates are no numbers.
 

@@ -6,13 +6,13 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 from trimgrid.atomic import replacing
 from trimgrid.choosing import error_limit
 from trimgrid.errors import InputError, RunError
+from trimgrid.optional import optional_modules
 
 
 class ScanPoint(NamedTuple):
@@ -116,11 +116,5 @@ class Scan(Sequence[ScanPoint]):
 
         Raises `InputError` if pandas is not installed.
         """
-        try:
-            pandas = import_module("pandas")
-        except ImportError as error:
-            raise InputError(
-                "A table for pandas needs pandas. Received: no module 'pandas'. "
-                "Install it: pip install 'trimgrid[pandas]'"
-            ) from error
+        (pandas,) = optional_modules("A table for pandas", "pandas", "pandas", "pandas")
         return pandas.DataFrame(self._points, columns=ScanPoint._fields)

@@ -127,7 +127,8 @@ class Study:
 
     def recommended_grid(self, allocation: str = "lamp") -> list[AttemptConfig]:
         """Return `trimgrid.recommended_grid` for this study's model, steps and learning rate."""
-        peak = highest_rate(self.training.optimizer, self.steps)
+        lengths = Lengths.of(self.model, self.data.train, self.training, self.pretrain_epochs)
+        peak = highest_rate(self.training.optimizer, lengths.original)
         return recommended_grid(self.model, self.steps, learning_rate=peak, allocation=allocation)
 
     def run(
