@@ -139,12 +139,15 @@ def _check_reachable(
     lowest, largest, kept = bounds(sizes, floors, fixed, highest, highest)
     if kept == kept_count(total, highest):
         return
+    least, most = 1 - int(largest.sum()) / total, 1 - int(lowest.sum()) / total
     # Rounded inwards, so that both ends of what is named can be reached.
-    low = math.ceil((1 - int(largest.sum()) / total) * 1e4) / 1e4
-    high = math.floor((1 - int(lowest.sum()) / total) * 1e4) / 1e4
+    low, high = math.ceil(least * 1e4) / 1e4, math.floor(most * 1e4) / 1e4
+    if low > high:
+        low, high = least, most
+    possible = f"Possible are sparsities from {low} to {high}"
     raise InputError(
         "min_kept and overrides must leave a schedule's highest sparsity possible. "
         f"Received: highest target={highest}, min_kept={allocation.min_kept}, "
-        f"overrides={allocation.overrides}. Possible are sparsities from {low} to {high}: "
+        f"overrides={allocation.overrides}. {possible}: "
         "give such a target, or loosen min_kept or overrides."
     )

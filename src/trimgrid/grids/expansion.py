@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, overload
 
 import numpy as np
 
-from trimgrid.errors import InputError
+from trimgrid.errors import InputError, told_of
 from trimgrid.grids.grid import AttemptConfig, check_settings
 from trimgrid.grids.names import SETTINGS, fill_template, name_attempts
 from trimgrid.learning_rates import rate_from_table
@@ -163,15 +163,13 @@ def expand_one(spec: Any, where: str, known: Sequence[str]) -> list[AttemptConfi
     for values in product(*lists.values()):
         chosen = dict(zip(lists, values, strict=True))
         settings = {key: chosen.pop(key) for key in SETTINGS if key in chosen}
-        try:
+        with told_of(where):
             if isinstance(rate := settings.get("learning_rate"), Mapping):
                 settings["learning_rate"] = rate_from_table(rate)
             attempt = AttemptConfig("", _schedule(chosen), **settings)
             check_settings(attempt)
             if template is not None:
                 attempt = replace(attempt, name=fill_template(template, attempt))
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from error
         attempts.append(attempt)
     return attempts
 

@@ -14,7 +14,7 @@ import numpy as np
 from trimgrid.allocation.setting import allocation_of, check_allocation
 from trimgrid.arguments import check_integer
 from trimgrid.distillation import Distillation, check_distillation
-from trimgrid.errors import InputError
+from trimgrid.errors import InputError, told_of
 from trimgrid.iterative import planned_rewinds
 from trimgrid.learning_rates import AS_IS, Cosine, LearningRate, OneCycle, check_name
 from trimgrid.schedule_kinds import is_trained
@@ -151,11 +151,9 @@ Add an AttemptConfig, or take article_grid().
                 f"Received: pruning_schedule={attempt.pruning_schedule!r}. "
                 "Give a ConstantSparsity or a PolynomialDecay."
             )
-        try:
+        with told_of(attempt.name):
             _check_plan(attempt.pruning_schedule, steps)
             check_settings(attempt)
-        except InputError as error:
-            raise InputError(f"{attempt.name}: {error}") from error
 
 
 def _check_plan(schedule: Schedule, steps: int) -> None:

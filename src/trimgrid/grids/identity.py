@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trimgrid.allocation.setting import allocation_of
-from trimgrid.errors import InputError
+from trimgrid.errors import told_of
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.iterative import planned_rewinds
 from trimgrid.json_values import JSON, class_name, json_value
@@ -39,12 +39,10 @@ def attempt_config(
     >>> config["schedule"]["target_sparsity"], config["seed"], config["optimizer"]
     (0.5, 3, None)
     """
-    try:
+    with told_of(attempt.name):
         schedule = _schedule_config(attempt.pruning_schedule, steps)
         optimizer = _optimizer_config(attempt.optimizer)
         allocation = allocation_of(attempt.allocation, attempt.min_kept, attempt.overrides)
-    except InputError as error:
-        raise InputError(f"{attempt.name}: {error}") from error
     seed = attempt.seed
     config: dict[str, JSON] = {
         "schedule": schedule,

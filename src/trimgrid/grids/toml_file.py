@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from trimgrid.distillation import Distillation
-from trimgrid.errors import InputError
+from trimgrid.errors import InputError, told_of
 from trimgrid.grids.expansion import KEYS, AttemptGrid, expand_one, named_grid
 from trimgrid.grids.grid import AttemptConfig, article_grid
 from trimgrid.suggestions import suggestion
@@ -52,10 +52,8 @@ def load_grid(path: str | Path, recommended: Recommended | None = None) -> Attem
 exist. Check the path.
     """
     described = _read(Path(path))
-    try:
+    with told_of(str(path)):
         return named_grid(_attempts(described, recommended))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -161,10 +159,8 @@ def _distillation(value: Any, where: str) -> Any:
                 f"{where}: a distillation must have arguments that are known. "
                 f"Received: {key!r}. {suggestion(key, known)}"
             )
-    try:
+    with told_of(where):
         return Distillation(**value)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
 
 
 def _optimizer(value: Any, where: str) -> Any:

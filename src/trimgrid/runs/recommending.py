@@ -54,8 +54,8 @@ def recommended_grid(
         learning_rate = highest_rate("adam" if optimizer is None else optimizer, trained)
     if not 0 < real(learning_rate) < math.inf:
         raise InputError(
-            "The learning rate of the original must be a finite number above 0. "
-            f"Received: learning_rate={learning_rate!r}. Give the highest it was trained with."
+            "The highest learning rate of the original must be a finite number above 0. "
+            f"Received: learning_rate={learning_rate!r}. Give the one that it was trained with."
         )
     return recommended_attempts(shapes, steps, real(learning_rate), allocation)
 
