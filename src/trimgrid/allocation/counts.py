@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ LEVELS = 2**31
 LARGEST_FACTOR = 0x7F7F_FFFF
 MOST = 2**31 - 128
 """The largest float32 that is an int32."""
+Counter: TypeAlias = Callable[[int], Counts]
+"""Tells for a threshold how many weights of each tensor score at least that, shape [T]."""
 
 
 def kept_counts(weights: Sequence[NDArray[Any]], sharing: Sharing, target: float) -> Counts:
@@ -44,8 +46,15 @@ def kept_counts(weights: Sequence[NDArray[Any]], sharing: Sharing, target: float
     [1, 1]
     """
     sizes = np.array([each.size for each in weights], np.int64)
+    return counts_by(counter(weights, sharing), sizes, sharing, target)
+
+
+def counts_by(above: Counter, sizes: Counts, sharing: Sharing, target: float) -> Counts:
+    """Return what `kept_counts` does, of tensors of these sizes whose `counter` is made already.
+
+    Raises `InputError` for a target outside [0, 1).
+    """
     lowest, largest, kept = bounds(sizes, sharing.floors, sharing.fixed, sharing.highest, target)
-    above = _counted(weights, sharing)
 
     def stay(threshold: int) -> Counts:
         return np.minimum(np.maximum(above(threshold), lowest), largest)
@@ -80,8 +89,11 @@ def shared_masks(
     ]
 
 
-def _counted(weights: Sequence[NDArray[Any]], sharing: Sharing) -> Callable[[int], Counts]:
-    """A function that tells how many weights of each tensor score at least a threshold."""
+def counter(weights: Sequence[NDArray[Any]], sharing: Sharing) -> Counter:
+    """Return what counts the weights of each tensor that score at least a threshold.
+
+    It depends on no target: scores are computed once, for whatever is asked of it.
+    """
     if sharing.kind == APPORTIONED:
         parts = np.asarray(sharing.weights, np.float32)
 

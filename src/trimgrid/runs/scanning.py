@@ -17,9 +17,9 @@ from keras import ops
 from numpy.typing import NDArray
 
 from trimgrid import masks
-from trimgrid.allocation.counts import kept_counts
+from trimgrid.allocation.counts import counter, counts_by
 from trimgrid.allocation.setting import ALLOCATIONS, Allocation
-from trimgrid.allocation.sharing import share
+from trimgrid.allocation.sharing import Sharing, share
 from trimgrid.arguments import check_integer, check_sparsity
 from trimgrid.data.sources import ArrayData, StreamData
 from trimgrid.errors import InputError
@@ -58,7 +58,9 @@ def scan_model(
     paths = [each.path for each in variables]
     points = [(name, sparsity) for name in names for sparsity in wanted]
     # The model as it is comes first: nothing is pruned.
-    pruned = [[0] * len(kernels), *(_pruned(kernels, paths, *point) for point in points)]
+    pruned = [[0] * len(kernels)]
+    for name in names:
+        pruned += _pruned(kernels, paths, name, wanted)
     pruning = _Pruning(places, [_ranks(each) for each in kernels], np.array(pruned, np.int32))
     if measure.needs_data and (isinstance(test, ArrayData) or test.even):
         arrays = (test if isinstance(test, ArrayData) else ArrayData.of_stream(test)).arrays
@@ -112,13 +114,17 @@ def _allocations(wanted: str | Sequence[str]) -> list[str]:
 
 
 def _pruned(
-    kernels: Sequence[NDArray[Any]], paths: Sequence[str], allocation: str, sparsity: float
-) -> list[int]:
-    """How many weights of each tensor go."""
+    kernels: Sequence[NDArray[Any]], paths: Sequence[str], allocation: str, wanted: Sequence[float]
+) -> list[list[int]]:
+    """How many weights of each tensor go, at each of the sparsities."""
     shapes = [each.shape for each in kernels]
-    sharing = share(Allocation(allocation), paths, shapes, np.array([sparsity]))
-    kept = kept_counts(kernels, sharing, sparsity)
-    return [each.size - int(count) for each, count in zip(kernels, kept, strict=True)]
+    sizes = np.array([each.size for each in kernels], np.int64)
+
+    def sharing(sparsity: float) -> Sharing:
+        return share(Allocation(allocation), paths, shapes, np.array([sparsity]))
+
+    above = counter(kernels, sharing(0.0))
+    return [(sizes - counts_by(above, sizes, sharing(each), each)).tolist() for each in wanted]
 
 
 def _ranks(kernel: NDArray[Any]) -> NDArray[np.int32]:

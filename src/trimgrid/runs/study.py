@@ -247,8 +247,8 @@ class Study:
         `allocations`: how the sparsity is shared out among the tensors, "uniform", "erdos_renyi",
         "global_magnitude" and "lamp": see `trimgrid.allocation.setting.Allocation`. The model is
         pruned as it is, trained or not, and stays as it is. The error is that of the study, on its
-        test data. An attempt with the schedule `OneShot` at the same sparsity has the same error,
-        but for the rounding of sums.
+        test data. An attempt with the schedule `OneShot` and the same allocation, named, has the
+        same error at the same sparsity, but for the rounding of sums.
 
         All points are predicted in one compiled program. An error that is a function of the model
         is asked for at one point after the other.
