@@ -62,7 +62,7 @@ FLOORS = {
     "prunable": 1,
     "weight_rewinding": 1,
     "pruning": 1,
-    "rewinding": 1,
+    "rate_rewinding": 1,
     "saved_config": 1,
     "selection": 1,
     "shared_selection": 1,

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from trimgrid.errors import InputError
+from trimgrid.optimizer_variables import unscaled
 from trimgrid.pruning import MagnitudePruning
 
 
@@ -75,9 +76,7 @@ class BeginPruning(keras.callbacks.Callback):  # type: ignore[misc]
             optimizer.finish()
 
     def _optimizer(self) -> MagnitudePruning:
-        optimizer = self.model.optimizer
-        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            optimizer = optimizer.inner_optimizer
+        optimizer = unscaled(self.model.optimizer)
         if not isinstance(optimizer, MagnitudePruning):
             raise InputError(
                 "BeginPruning needs a model that is compiled with MagnitudePruning. "

@@ -16,6 +16,7 @@ import keras
 from trimgrid.errors import InputError, first_line
 from trimgrid.keras_names import fresh_copy
 from trimgrid.models import load_model
+from trimgrid.optimizer_variables import unscaled
 from trimgrid.training import fresh_optimizer
 
 _PARTS = ("loss", "optimizer", "metrics")
@@ -102,8 +103,7 @@ def counted_steps(model: Any) -> int:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         return 0
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
+    optimizer = unscaled(optimizer)
     # One that adds gradients up counts its steps, each of several batches.
     return int(optimizer.iterations) * (optimizer.gradient_accumulation_steps or 1)
 

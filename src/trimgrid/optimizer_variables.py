@@ -20,6 +20,16 @@ def held_in_variables(optimizer: Any) -> list[str]:
     ]
 
 
+def unscaled(optimizer: Any) -> Any:
+    """The optimizer inside a `LossScaleOptimizer`, or else the optimizer itself.
+
+    >>> type(unscaled(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()))).__name__
+    'SGD'
+    """
+    scaling = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    return optimizer.inner_optimizer if scaling else optimizer
+
+
 def state_places(optimizer: Any) -> tuple[int, ...]:
     """The places, among an optimizer's variables, of those that training changes.
 
@@ -31,8 +41,9 @@ def state_places(optimizer: Any) -> tuple[int, ...]:
     >>> [optimizer.variables[place].name for place in state_places(optimizer)]
     ['iteration', 'w_momentum']
     """
-    parts = [optimizer]
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        parts.append(optimizer.inner_optimizer)
-    settings = {id(getattr(part, key)) for part in parts for key in held_in_variables(part)}
+    settings = {
+        id(getattr(part, key))
+        for part in (optimizer, unscaled(optimizer))
+        for key in held_in_variables(part)
+    }
     return tuple(i for i, each in enumerate(optimizer.variables) if id(each) not in settings)

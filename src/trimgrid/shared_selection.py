@@ -17,7 +17,7 @@ from trimgrid.allocation.bounds import NO_SPARSITY
 from trimgrid.allocation.counts import LARGEST_FACTOR, MOST
 from trimgrid.allocation.sharing import APPORTIONED, BY_LAMP
 from trimgrid.selection import kept_count
-from trimgrid.tensor_groups import Group, grouped
+from trimgrid.tensor_groups import TensorGroup, grouped
 
 # A threshold is the bits of a float32 that is not negative: 31 bits, as four digits.
 _DIGITS, _WIDTH = 4, 8
@@ -106,7 +106,7 @@ def _apportioned(parts: Any) -> _Table:
     return table
 
 
-def _ranked(groups: Sequence[Group], order: Any) -> _Table:
+def _ranked(groups: Sequence[TensorGroup], order: Any) -> _Table:
     """The counts where the threshold goes through the weights' own scores."""
 
     def table(found: Any, shift: Any, beyond: Any) -> Any:
@@ -123,7 +123,7 @@ def _ranked(groups: Sequence[Group], order: Any) -> _Table:
     return table
 
 
-def _by_lamp(groups: Sequence[Group]) -> list[Group]:
+def _by_lamp(groups: Sequence[TensorGroup]) -> list[TensorGroup]:
     """The groups with LAMP scores for keys, as `trimgrid.allocation.lamp.lamp_scores` has them."""
     offsets, bins, seen, counts = [], [], [], []
     for group in groups:

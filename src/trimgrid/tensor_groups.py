@@ -14,7 +14,7 @@ from trimgrid.selection import magnitude_keys
 _SMALL = 4096
 
 
-class Group(NamedTuple):
+class TensorGroup(NamedTuple):
     """Tensors that are worked on by the same code: keys of all their weights in a row.
 
     `tensors`: how many they are. `owner`: to which of them each key belongs.
@@ -29,7 +29,7 @@ class Group(NamedTuple):
 
         `values` and `counted` belong to the keys.
 
-        >>> group = Group(2, None, np.array([0, 0, 1], "int32"))
+        >>> group = TensorGroup(2, None, np.array([0, 0, 1], "int32"))
         >>> found = group.histogram(np.array([1, 1, 0], "int32"), np.array([True] * 3), 3)
         >>> ops.convert_to_numpy(found).tolist()
         [[0, 2, 0], [1, 0, 0]]
@@ -40,7 +40,7 @@ class Group(NamedTuple):
         return ops.reshape(ops.cast(found[:-1], "int32"), (self.tensors, number))
 
 
-def grouped(weights: Sequence[Any], sizes: Any) -> tuple[list[Group], Any]:
+def grouped(weights: Sequence[Any], sizes: Any) -> tuple[list[TensorGroup], Any]:
     """All small tensors together, larger ones with those of their size; and where each tensor is.
 
     What is compiled for a group is the same however many tensors it has. `sizes` are those of
@@ -63,5 +63,5 @@ def grouped(weights: Sequence[Any], sizes: Any) -> tuple[list[Group], Any]:
         else:
             numbers = np.arange(len(each), dtype=np.int32)
             owner = ops.convert_to_tensor(np.repeat(numbers, sizes[each]))
-        groups.append(Group(len(each), keys, owner))
+        groups.append(TensorGroup(len(each), keys, owner))
     return groups, np.argsort(np.concatenate(list(places.values())))

@@ -18,7 +18,7 @@ from trimgrid.engines.sequential import SequentialEngine
 from trimgrid.errors import InputError
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.learning_rates import Cosine, OneCycle
-from trimgrid.rewinding import Rewound, with_planned_rate
+from trimgrid.rate_rewinding import Rewound, with_planned_rate
 from trimgrid.runs.checking import Lengths, tasks_of
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay
 from trimgrid.training import Task, Training

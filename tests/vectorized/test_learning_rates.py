@@ -19,7 +19,7 @@ from trimgrid.engines.sequential import SequentialEngine
 from trimgrid.engines.vectorized import VectorizedEngine
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.learning_rates import Cosine, OneCycle
-from trimgrid.rewinding import Rewound
+from trimgrid.rate_rewinding import Rewound
 from trimgrid.runs.checking import Lengths, tasks_of
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay
 from trimgrid.training import Task, Training

@@ -144,7 +144,7 @@ def test_programs_without_rewinding_have_nothing_of_it(engine: Any) -> None:
     variables = len(engine._original.trainable_variables)
     # The weights; the count of steps and Adam's two slots of each; when it is due.
     added = variables + 1 + 2 * variables + 1
-    shapes = [each.shape for each in rewinding.lower().in_avals[0][2].begin.trainable]
+    shapes = [each.shape for each in rewinding.lower().in_avals[0][2].start.trainable]
     assert shapes == [tuple(each.shape) for each in engine._original.trainable_variables]
     assert len(_leaves(rewinding.lower())) - len(_leaves(plain)) == added
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from trimgrid.data.sources import Batch
 from trimgrid.distilling import distilled_step, outputs_of
-from trimgrid.engines.shapes import Begin, State
+from trimgrid.engines.shapes import RowStart, State
 from trimgrid.errors import InputError, first_line
 from trimgrid.mask_choice import MaskChoice
 from trimgrid.models import copy_model, random_states
-from trimgrid.optimizer_variables import held_in_variables, state_places
+from trimgrid.optimizer_variables import held_in_variables, state_places, unscaled
 from trimgrid.prunable import check_prunable
 from trimgrid.randomness import isolated_randomness
 from trimgrid.training import Training, compile_model, scaled_for
@@ -103,10 +103,10 @@ class Carrier:
         return masks + sum(array.nbytes for part in self._initial for array in part)
 
     @property
-    def begin(self) -> Begin:
+    def row_start(self) -> RowStart:
         """What rows that rewind go back to: the weights from which they start, a new optimizer."""
         optimizer = [self._initial[2][place] for place in self.state_places]
-        return Begin(self._initial[0], optimizer)
+        return RowStart(self._initial[0], optimizer)
 
     @property
     def state_places(self) -> tuple[int, ...]:
@@ -203,8 +203,9 @@ class Carrier:
         if training.optimizer is self.training.optimizer:
             return state
         fresh = scaled_for(self.model, training.fresh_optimizer())
-        for own, other in _pairs(self.optimizer, fresh):
-            places = {id(variable): i for i, variable in enumerate(self.optimizer.variables)}
+        places = {id(variable): i for i, variable in enumerate(self.optimizer.variables)}
+        inner = unscaled(self.optimizer), unscaled(fresh)
+        for own, other in ((self.optimizer, fresh), inner):
             for key in held_in_variables(other):
                 variable = getattr(own, key)
                 state[places[id(variable)]] = np.asarray(getattr(other, key).value)
@@ -219,14 +220,6 @@ def _reason(error: BaseException) -> BaseException:
             return found
         found = found.__context__
     return error
-
-
-def _pairs(first: Any, second: Any) -> list[tuple[Any, Any]]:
-    """An optimizer and the one inside it, beside those of another optimizer."""
-    pairs = [(first, second)]
-    if isinstance(first, keras.optimizers.LossScaleOptimizer):
-        pairs.append((first.inner_optimizer, second.inner_optimizer))
-    return pairs
 
 
 def _shapes(batch: Batch) -> Any:

@@ -19,7 +19,7 @@ from trimgrid.engines.feeding import Call, Feeder, Pace
 from trimgrid.engines.memory import needed
 from trimgrid.engines.program import build_program
 from trimgrid.engines.rows import Places, stack
-from trimgrid.engines.shapes import AXIS, ROW_AXES, Begin, Layout, Plan, Rows, State
+from trimgrid.engines.shapes import AXIS, ROW_AXES, Layout, Plan, Rows, RowStart, State
 from trimgrid.engines.windows import sizes_that_occur
 from trimgrid.errors import first_line
 from trimgrid.iterative import planned_rewinds
@@ -36,7 +36,7 @@ class Group:
 
     `order`: which order of the data each row follows, `blocks`: how many a device has to do,
     `seeds`: those of the orders. `teacher`: its weights, if there is one. `sharing`: see `Rows`.
-    `begin`: what rows that rewind go back to.
+    `start`: what rows that rewind go back to.
     """
 
     places: Places
@@ -46,7 +46,7 @@ class Group:
     seeds: list[int]
     teacher: Any
     sharing: Any
-    begin: Any
+    start: Any
 
 
 class GroupProgram:
@@ -108,7 +108,7 @@ class GroupProgram:
             sharing=self._sharing(places, [no_sharing(len(self.carrier.pruned))]),
             rewinds=self._rewinds([], steps=0, begin=0, places=places),
         )
-        window = self.feeder.shapes()._replace(teacher=self.carrier.teacher, begin=self._begin())
+        window = self.feeder.shapes()._replace(teacher=self.carrier.teacher, start=self._start())
         arguments = (
             (state, _BY_ROW),
             (window, _EVERYWHERE),
@@ -140,7 +140,7 @@ class GroupProgram:
         """
         self.compile()
         first, stop = (self._put(np.int32(each), _EVERYWHERE) for each in (call.first, call.stop))
-        window = call.window._replace(teacher=group.teacher, begin=group.begin)
+        window = call.window._replace(teacher=group.teacher, start=group.start)
         state, seen = self._compiled(state, rows, window, first, stop, group.blocks)
         return state, seen
 
@@ -186,7 +186,7 @@ class GroupProgram:
             seeds[:orders],
             self._put(self.carrier.teacher, _EVERYWHERE),
             self._put(self._sharing(places, self._sharings(tasks, plans)), _BY_ROW),
-            self._put(self._begin(), _EVERYWHERE),
+            self._put(self._start(), _EVERYWHERE),
         )
 
     def _sharings(self, tasks: Sequence[Task], plans: Sequence[Plan]) -> list[Sharing]:
@@ -235,8 +235,8 @@ class GroupProgram:
             due[: len(part), row] = part
         return due
 
-    def _begin(self) -> Begin | None:
-        return self.carrier.begin if self.rewinding else None
+    def _start(self) -> RowStart | None:
+        return self.carrier.row_start if self.rewinding else None
 
     def _places(self, attempts: int) -> Places:
         return Places.of(attempts, self._mesh.size, self.capacity, self.width)

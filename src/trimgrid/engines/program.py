@@ -104,9 +104,9 @@ def _block(
         now_bad = jnp.logical_and(state.bad_step < 0, jnp.logical_not(jnp.isfinite(loss)))
         due = rows.targets[step]
         masks, trainable = prune(layout, state.masks, list(trainable), due, rows.sharing)
-        if window.begin is not None:
+        if window.start is not None:
             values = trainable, rest[1]
-            trainable, rest[1] = rewind(layout, window.begin, values, masks, rows.rewinds[step])
+            trainable, rest[1] = rewind(layout, window.start, values, masks, rows.rewinds[step])
         slot = window.slot[step]
         if layout.validation_sizes:
             # Outside the vmap, so that it costs nothing where no epoch ends.

@@ -8,11 +8,11 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from trimgrid.engines.shapes import Begin, Layout
+from trimgrid.engines.shapes import Layout, RowStart
 
 
 def rewind(
-    layout: Layout, begin: Begin, values: tuple[list[Any], list[Any]], masks: list[Any], due: Any
+    layout: Layout, start: RowStart, values: tuple[list[Any], list[Any]], masks: list[Any], due: Any
 ) -> tuple[list[Any], list[Any]]:
     """Put back the trainable variables and the optimizer's state of the rows where it is due.
 
@@ -21,12 +21,12 @@ def rewind(
     """
 
     def back() -> tuple[list[Any], list[Any]]:
-        trainable = [_chosen(due, *pair) for pair in zip(begin.trainable, values[0], strict=True)]
+        trainable = [_chosen(due, *pair) for pair in zip(start.trainable, values[0], strict=True)]
         for place, mask in zip(layout.pruned, masks, strict=True):
             each = trainable[place]
             trainable[place] = jnp.where(mask, each, jnp.zeros_like(each))
         optimizer = list(values[1])
-        for place, first in zip(layout.state_places, begin.optimizer, strict=True):
+        for place, first in zip(layout.state_places, start.optimizer, strict=True):
             optimizer[place] = _chosen(due, first, optimizer[place])
         return trainable, optimizer
 

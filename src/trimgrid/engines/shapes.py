@@ -29,7 +29,7 @@ class State(NamedTuple):
     bad_loss: Any
 
 
-class Begin(NamedTuple):
+class RowStart(NamedTuple):
     """What rows go back to: the trainable variables' values, and of the optimizer's those that do.
 
     The same for all rows: the arrays have no axis of rows.
@@ -69,7 +69,7 @@ class Window(NamedTuple):
     the metrics begin anew before it, `slot`, the epoch of the window that it ends, else the number
     of epochs. `validation`: as `data`, `validation_take` [batches, batch], `validation_kind`.
     `offset`: the window's first step in the training. `teacher`: the values of a teacher's
-    trainable and other variables, None without distillation. `begin`: what rows that rewind go back
+    trainable and other variables, None without distillation. `start`: what rows that rewind go back
     to, None in a program where none does.
     """
 
@@ -83,7 +83,7 @@ class Window(NamedTuple):
     validation_take: Any
     validation_kind: Any
     teacher: Any = None
-    begin: Begin | None = None
+    start: RowStart | None = None
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from trimgrid.grids.grid import AttemptConfig, check_grid
 from trimgrid.learning_rates import AS_IS, REWIND, rate_plan
 from trimgrid.mask_choice import MaskChoice
 from trimgrid.prunable import check_prunable
-from trimgrid.rewinding import Rewound, with_planned_rate
+from trimgrid.rate_rewinding import Rewound, with_planned_rate
 from trimgrid.training import Task, Training
 
 ORIGINAL = "original (unpruned)"

@@ -12,7 +12,7 @@ from trimgrid.errors import InputError
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.grids.recommended import recommended_attempts
 from trimgrid.prunable import check_prunable
-from trimgrid.rewinding import Rewound
+from trimgrid.rate_rewinding import Rewound
 from trimgrid.training import Training
 
 

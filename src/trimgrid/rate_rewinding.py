@@ -13,6 +13,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from trimgrid.errors import InputError, first_line
+from trimgrid.optimizer_variables import unscaled
 from trimgrid.training import Training
 
 
@@ -37,7 +38,7 @@ class Rewound:
         Raises `InputError` for a schedule that gives what are no rates.
         """
         optimizer = self.training.fresh_optimizer()
-        rate = _inner(optimizer).get_config().get("learning_rate")
+        rate = unscaled(optimizer).get_config().get("learning_rate")
         # The class counts too: a notebook may define one of the same name anew.
         kind: Any = type(keras.saving.deserialize_keras_object(rate))
         return _rates(json.dumps(rate, sort_keys=True), kind, self.steps, steps)
@@ -71,18 +72,12 @@ def with_planned_rate(training: Training, rates: NDArray[np.float32]) -> Trainin
     return replace(training, optimizer=planned)
 
 
-def _inner(optimizer: Any) -> Any:
-    """The optimizer itself, or the one inside a scaling of the loss."""
-    scaling = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-    return optimizer.inner_optimizer if scaling else optimizer
-
-
 def _at(optimizer: Any, rate: float) -> Any:
     config = optimizer.get_config()
-    if _inner(optimizer) is optimizer:
+    if unscaled(optimizer) is optimizer:
         config["learning_rate"] = rate
     else:
-        config["inner_optimizer"] = keras.optimizers.serialize(_at(_inner(optimizer), rate))
+        config["inner_optimizer"] = keras.optimizers.serialize(_at(unscaled(optimizer), rate))
     return type(optimizer).from_config(config)
 
 
