@@ -20,7 +20,7 @@ from tests.killing.killer import (
     start,
 )
 
-KILLS = {"vectorized": 6, "sequential": 3}
+KILLS = {"vectorized": 20, "sequential": 3}
 ATTEMPTS = {"vectorized": 20, "sequential": 6}  # the second compiles each of them
 
 
