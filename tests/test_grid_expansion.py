@@ -206,12 +206,16 @@ def test_names(spec: Any, names: list[str]) -> None:
             r"must differ\. Received twice: 'const sparsity 0\.5' and 'const sparsity 0\.5 \(2\)'",
         ),
         (
+            {"schedule": "one_shot", "final_sparsity": 0.5},
+            r"The sparsity of one_shot is its target_sparsity\. Received: final_sparsity=0\.5\. R",
+        ),
+        (
             [{"pruning_schedule": Every(0.1)}, {"pruning_schedule": Every(0.1)}],
             r"Received twice: 'Every' and 'Every \(2\)'",
         ),
         (
             {"target_sparsity": [0.5, 0.6], "name": "same"},
-            r"Names in a grid must differ.*'same'\. Put what varies",
+            r"Names in a grid must differ.*'same'\. Rename one of them; in a template, name what",
         ),
         ({"target_sparsity": 0.5, "name": ["a", "b"]}, r"one text .*Received: name=\['a', 'b'\]"),
         ({"target_sparsity": 0.5, "name": " "}, r"Received: name=' '\."),

@@ -57,7 +57,7 @@ FLOORS = {
     "models": 1,
     "keras_names": 1,
     "objectives": 1,
-    "optimizer_variables": 1,
+    "optimizers": 1,
     "output_losses": 1,
     "prunable": 1,
     "weight_rewinding": 1,

@@ -115,7 +115,8 @@ def test_rounds() -> None:
         (lambda: Cosine(0.1, end=1.5), r"end must be a share .*end=1\.5\."),
         (lambda: OneCycle(0.1, start=1), r"start must be a share .*start=1\."),
         (lambda: OneCycle(0.1, end=math.nan), r"Received: end=nan\."),
-        (lambda: rate_from_table({}), r"have the name of a schedule\. .*Known are: cosine, one_c"),
+        (lambda: rate_from_table({"peak": 1}), r"'peak': 1}\. Add the name: cosine or one_cycle\."),
+        (lambda: rate_from_table({"name": "exp"}), r"name of a schedule\. .*Known are: cosine, o"),
         (lambda: rate_from_table({"name": "cosin", "peak": 1}), r"Did you mean 'cosine'\?"),
         (lambda: rate_from_table({"name": 3}), r"learning_rate=\{'name': 3\}\."),
         (

@@ -41,6 +41,7 @@ def test_each_sparsity_comes_with_both_peaks() -> None:
         ([(1, 32), (32, 64), (64, 32), (32, 1)], 0.95),  # example 1: 129 units, 208 weights left
         ([(1, 320), (80, 320), (80, 1)], 0.95),  # example 2
         ([(2, 2)], 0.5),  # too small for any, and the lowest stays
+        ([(3, 1)], 0.8),  # one weight is left, and fewer are not
         ([(5, 5, 1, 20), (5, 5, 20, 50), (800, 500), (500, 10)], 0.99),
     ],
 )
@@ -127,6 +128,11 @@ def test_the_model_stays_as_it_is() -> None:
 def test_bad_input(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         recommended_grid(model(), **arguments)
+
+
+def test_a_path_is_no_model() -> None:
+    with pytest.raises(InputError, match=r"for a Keras model\. Received: 'm\.keras'\. Load it"):
+        recommended_grid("m.keras", steps=10)
 
 
 def test_a_model_without_kernels() -> None:

@@ -52,7 +52,7 @@ def test_the_table(tmp_path: Path) -> None:
         "+3.1", "%",
     ]  # fmt: skip
     assert lines[3].endswith("x106")
-    assert lines[5].split()[-4:] == ["-", "-", "-", "failed"]
+    assert lines[5].split() == ["diverged", "-", "-", "-", "-", "failed"]
     text = "\n".join(lines)
     assert "diverged: training failed: the loss became nan at step 3" in text
     assert "Not finished: 1 of 6" in text
@@ -95,14 +95,26 @@ def test_a_name_longer_than_the_terminal(tmp_path: Path, monkeypatch: pytest.Mon
     assert "…" in lines[1]
 
 
+def test_names_that_differ_at_their_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"poly decay 0/80, frequency {each}, learning_rate cosine(0.01)" for each in (10, 20)]
+    names += [f"poly decay 0/80, frequency 10, learning_rate cosine({each})" for each in (1, 2)]
+    infos = [AttemptInfo(name, 4, 4, 0, 9, 8, None, None, None, 0.5) for name in names]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    head, *lines = run_table(stored(tmp_path, infos), "loss").splitlines()[:5]
+    assert head.split() == ["Attempt", "Zeros", "Zipped", "h5", "Error"], "of the rest none has any"
+    assert len(set(lines)) == 4
+    assert max(map(len, lines)) <= 80
+
+
 @pytest.mark.parametrize(
     ("size", "error", "unit", "cells"),
     [
-        (9_999_999, 0.5, "Bytes", ["9,999,999", "-", "98", "5.000e-01"]),
-        (10_000_000, 0.5, "kB", ["10,000", "-", "0", "5.000e-01"]),
-        (98_765_432, 0.5, "kB", ["98,765", "-", "0", "5.000e-01"]),
-        (98_765_432_100, -0.5, "MB", ["98,765", "-", "0", "-5.000e-01"]),
-        (10**17, 0.5, "MB", ["100,000,000,000", "-", "0", "5.000e-01"]),
+        (9_999_999, 0.5, "Bytes", ["9,999,999", "98", "5.000e-01"]),
+        (10_000_000, 0.5, "kB", ["10,000", "0", "5.000e-01"]),
+        (98_765_432, 0.5, "kB", ["98,765", "0", "5.000e-01"]),
+        (98_765_432_100, -0.5, "MB", ["98,765", "0", "-5.000e-01"]),
+        (10**17, 0.5, "MB", ["100,000,000,000", "0", "5.000e-01"]),
     ],
 )
 def test_columns_never_run_together(

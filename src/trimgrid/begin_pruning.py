@@ -8,8 +8,9 @@ import keras
 from keras import ops
 
 from trimgrid.errors import InputError
-from trimgrid.optimizer_variables import unscaled
+from trimgrid.optimizers import unscaled
 from trimgrid.pruning import MagnitudePruning
+from trimgrid.schedule_kinds import is_trained
 
 
 class BeginPruning(keras.callbacks.Callback):  # type: ignore[misc]
@@ -25,7 +26,8 @@ class BeginPruning(keras.callbacks.Callback):  # type: ignore[misc]
     reason, the masks of the schedule's last sparsity are chosen at its end.
 
     Raises `InputError` where the model's optimizer does not prune, where the number of batches is
-    unknown but needed, and for a schedule that can't reach its target.
+    unknown but needed, for a schedule that can't reach its target, and for those that only a study
+    can follow: `OneShot`, and rounds that rewind the learning rate.
 
     >>> import numpy as np
     >>> from trimgrid.schedules import PolynomialDecay
@@ -43,9 +45,20 @@ class BeginPruning(keras.callbacks.Callback):  # type: ignore[misc]
         self._complete = False
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Forget the fit before."""
+        """Forget the fit before, and check that a fit can follow the schedule."""
         self._end, self._complete = None, False
-        self._optimizer()
+        schedule = self._optimizer().schedule
+        if not is_trained(schedule):
+            raise InputError(
+                "A schedule that does not train is for the attempts of a study. "
+                f"Received: {schedule!r} in a fit. Prune once and train on with "
+                "ConstantSparsity(..., end_step=0)."
+            )
+        if getattr(schedule, "rewind", None) == "learning_rate":
+            raise InputError(
+                "Rounds can rewind the learning rate that an attempt of a study plans. "
+                f"Received: {schedule!r} in a fit. Give it rewind=None or rewind='weights'."
+            )
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Begin, if this is the fit's first epoch: only now its number is known."""

@@ -16,7 +16,7 @@ import keras
 from trimgrid.errors import InputError, first_line
 from trimgrid.keras_names import fresh_copy
 from trimgrid.models import load_model
-from trimgrid.optimizer_variables import unscaled
+from trimgrid.optimizers import unscaled
 from trimgrid.training import fresh_optimizer
 
 _PARTS = ("loss", "optimizer", "metrics")

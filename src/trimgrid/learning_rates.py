@@ -171,6 +171,11 @@ def rate_from_table(table: Mapping[str, Any]) -> Cosine | OneCycle:
     Cosine(peak=0.002, warmup=0.1, end=0.0)
     """
     name = table.get("name")
+    if name is None:
+        raise InputError(
+            "A table of a learning rate must have the name of a schedule. "
+            f"Received: learning_rate={dict(table)!r}. Add the name: {' or '.join(KINDS)}."
+        )
     if not isinstance(name, str) or name not in KINDS:
         raise InputError(
             "A table of a learning rate must have the name of a schedule. "

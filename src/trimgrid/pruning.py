@@ -307,12 +307,12 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
 
     def stateless_apply(
         self,
-        optimizer_variables: Sequence[Any],
+        optimizers: Sequence[Any],
         grads: Sequence[Any],
         trainable_variables: Sequence[Any],
     ) -> tuple[list[Any], list[Any]]:
         """The same as `apply` on values instead of variables; returns the new values."""
-        state = [ops.convert_to_tensor(value) for value in optimizer_variables]
+        state = [ops.convert_to_tensor(value) for value in optimizers]
         before = [ops.convert_to_tensor(value) for value in trainable_variables]
         pruned, own = self._pruned, len(super().variables)
         after, inner = self.inner_optimizer.stateless_apply(state[own:], grads, before)

@@ -13,7 +13,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from trimgrid.errors import InputError, first_line
-from trimgrid.optimizer_variables import unscaled
+from trimgrid.optimizers import unscaled, with_rate
 from trimgrid.training import Training
 
 
@@ -59,7 +59,7 @@ def with_planned_rate(training: Training, rates: NDArray[np.float32]) -> Trainin
     """
     optimizer = training.fresh_optimizer()
     try:
-        planned = _at(optimizer, float(rates.max()))
+        planned = with_rate(optimizer, float(rates.max()))
         fits = isinstance(planned.learning_rate, keras.Variable)
         why = "whose learning rate then is no variable."
     except Exception as error:  # whatever a custom class raises
@@ -70,15 +70,6 @@ def with_planned_rate(training: Training, rates: NDArray[np.float32]) -> Trainin
             f"Received: {type(optimizer).__name__}, {why} Give another optimizer."
         )
     return replace(training, optimizer=planned)
-
-
-def _at(optimizer: Any, rate: float) -> Any:
-    config = optimizer.get_config()
-    if unscaled(optimizer) is optimizer:
-        config["learning_rate"] = rate
-    else:
-        config["inner_optimizer"] = keras.optimizers.serialize(_at(unscaled(optimizer), rate))
-    return type(optimizer).from_config(config)
 
 
 @lru_cache(maxsize=16)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trimgrid.allocation.setting import Allocation
 from trimgrid.arguments import check_integer
 from trimgrid.distillation import Distillation, check_distillation
-from trimgrid.errors import InputError
+from trimgrid.errors import InputError, first_line
 from trimgrid.objectives import (
     check_loss,
     check_loss_weights,
@@ -23,6 +23,7 @@ from trimgrid.objectives import (
     fresh_metrics,
     made_optimizer,
 )
+from trimgrid.optimizers import with_rate
 from trimgrid.pruning import MagnitudePruning
 from trimgrid.schedules import Schedule
 
@@ -89,7 +90,9 @@ class Training:
     def with_learning_rate(self, learning_rate: float) -> Training:
         """Return the same settings with an optimizer that has another learning rate.
 
-        Raises `InputError` if the optimizer's learning rate is a schedule.
+        It takes the place of a schedule of rates, too.
+
+        Raises `InputError` for an optimizer with a schedule that does not take a number.
 
         >>> Training("mse").with_learning_rate(0.5).optimizer.get_config()["learning_rate"]
         0.5
@@ -97,12 +100,19 @@ class Training:
         optimizer = self.fresh_optimizer()
         try:
             optimizer.learning_rate = learning_rate
-        except TypeError as error:
-            raise InputError(
-                "A learning rate can't take the place of a schedule of learning rates. "
-                f"Received: learning_rate={learning_rate}. Give the attempt an optimizer instead."
-            ) from error
+        except TypeError:  # it has a schedule, which does not give way
+            optimizer = self._without_schedule(optimizer, learning_rate)
         return replace(self, optimizer=optimizer)
+
+    def _without_schedule(self, optimizer: Any, learning_rate: float) -> Any:
+        try:
+            return with_rate(optimizer, learning_rate)
+        except Exception as error:  # whatever a custom class raises
+            raise InputError(
+                "A learning rate needs an optimizer that takes a number for it. Received: "
+                f"learning_rate={learning_rate} for {type(optimizer).__name__}, which fails with "
+                f"{type(error).__name__}: {first_line(error)} Give the attempt an optimizer."
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from trimgrid.optimizer_variables import state_places
+from trimgrid.optimizers import state_places
 
 
 @contextmanager

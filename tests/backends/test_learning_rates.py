@@ -293,3 +293,16 @@ def test_a_study(tmp_path: Any) -> None:
         {"name": "cosine", "peak": 0.02, "warmup": 0.1, "end": 0.0},
     ]
     assert [each.id for each in run()] == [each.id for each in first]
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_number_takes_the_place_of_a_schedule(scaled: bool) -> None:
+    adam = optimizers.Adam(optimizers.schedules.CosineDecay(0.1, 100), beta_1=0.5)
+    optimizer = optimizers.LossScaleOptimizer(adam) if scaled else adam
+    attempt = AttemptConfig("own", NONE, learning_rate=0.25)
+    (task,) = tasks_of(attempt, Training("mse", optimizer), 1, Lengths(4, 4))
+    found = task.training.optimizer
+    assert type(found) is type(optimizer)
+    inner = found.inner_optimizer if scaled else found
+    assert (inner.get_config()["learning_rate"], inner.beta_1) == (0.25, 0.5)
+    assert adam.get_config()["learning_rate"]["class_name"] == "CosineDecay"

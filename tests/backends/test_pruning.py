@@ -13,6 +13,8 @@ from keras import layers, ops
 from trimgrid import masks
 from trimgrid.begin_pruning import BeginPruning
 from trimgrid.errors import InputError
+from trimgrid.iterative import IterativePruning
+from trimgrid.one_shot import OneShot
 from trimgrid.pruning import MagnitudePruning
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
 
@@ -390,6 +392,18 @@ def test_the_callback_refuses_a_schedule_that_ends_too_late() -> None:
     late = PolynomialDecay(0.1, 0.8, end_step=1000)
     with pytest.raises(InputError, match=r"Planned updates: 0: 10\.0 %"):
         fit(MagnitudePruning("adam", late), callbacks=[BeginPruning()])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (OneShot(0.5), r"for the attempts of a study\. Received: OneShot.*ConstantSparsity"),
+        (IterativePruning(0.5, rewind="learning_rate"), r"Give it rewind=None or rewind='weights'"),
+    ],
+)
+def test_what_only_a_study_can_follow(schedule: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        fit(MagnitudePruning("adam", schedule), callbacks=[BeginPruning()])
 
 
 def test_the_callback_needs_a_pruning_optimizer() -> None:

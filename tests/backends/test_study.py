@@ -14,6 +14,7 @@ from keras import layers
 
 from trimgrid.engines.sequential import SequentialEngine
 from trimgrid.errors import InputError, RunError
+from trimgrid.grids.expansion import expand_grid
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.run_directory.store import remove_attempt
 from trimgrid.runs.checking import ORIGINAL
@@ -175,6 +176,23 @@ def test_other_settings_are_refused(
     assert [info.name for info in load_results(folder)] == [ORIGINAL, "half"]
 
 
+def test_automatic_names_stay_when_a_grid_grows(tmp_path: Path) -> None:
+    grid = {"target_sparsity": [0.5, 0.6], "frequency": 4}
+    run(tmp_path, expand_grid(grid))
+    times = written(tmp_path)
+    grown = run(tmp_path, expand_grid(grid | {"frequency": [4, 3]}))
+    assert [info.name for info in grown] == [
+        ORIGINAL,
+        "const sparsity 0.5",
+        "const sparsity 0.6",
+        "const sparsity 0.5, frequency 3",
+        "const sparsity 0.6, frequency 3",
+    ]
+    assert written(tmp_path).items() >= times.items()
+    with pytest.raises(InputError, match=r"'mine', which is the same as 'const sparsity 0\.5'"):
+        run(tmp_path, [AttemptConfig("mine", ConstantSparsity(0.5, frequency=4))])
+
+
 def test_a_name_stands_for_one_attempt(tmp_path: Path) -> None:
     run(tmp_path, [HALF])
     with pytest.raises(InputError, match=r"'half'.*0\.5.*0\.6"):
@@ -208,6 +226,16 @@ def test_a_model_and_data_from_files(tmp_path: Path) -> None:
         run(tmp_path / "files", of=from_files).to_dicts()
         == run(tmp_path / "hand", of=by_hand).to_dicts()
     )
+
+
+def test_the_default_directory_has_the_name_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    build().save("mine.keras")
+    mine = study("mine.keras")
+    mine.run([HALF], progress=False, tflite=False)
+    assert [path.name for path in Path("runs").iterdir()] == ["mine"]
 
 
 def test_several_inputs_and_outputs(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def _check_reachable(
     possible = f"Possible are sparsities from {low} to {high}"
     raise InputError(
         "min_kept and overrides must leave a schedule's highest sparsity possible. "
-        f"Received: highest target={highest}, min_kept={allocation.min_kept}, "
+        f"Received: highest target={np.float32(highest)}, min_kept={allocation.min_kept}, "
         f"overrides={allocation.overrides}. {possible}: "
         "give such a target, or loosen min_kept or overrides."
     )

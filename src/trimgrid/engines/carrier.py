@@ -17,7 +17,7 @@ from trimgrid.engines.shapes import RowStart, State
 from trimgrid.errors import InputError, first_line
 from trimgrid.mask_choice import MaskChoice
 from trimgrid.models import copy_model, random_states
-from trimgrid.optimizer_variables import held_in_variables, state_places, unscaled
+from trimgrid.optimizers import held_in_variables, state_places, unscaled
 from trimgrid.prunable import check_prunable
 from trimgrid.randomness import isolated_randomness
 from trimgrid.training import Training, compile_model, scaled_for

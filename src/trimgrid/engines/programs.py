@@ -20,7 +20,7 @@ from trimgrid.engines.memory import NoRoomError, readable
 from trimgrid.engines.rows import width_of_blocks
 from trimgrid.engines.width import LARGEST_CPU_BLOCK, choose_width
 from trimgrid.errors import RunError, first_line
-from trimgrid.optimizer_variables import held_in_variables
+from trimgrid.optimizers import held_in_variables
 from trimgrid.training import Training
 
 # What rows hold is counted so often in memory: the state, and the program's room to work.

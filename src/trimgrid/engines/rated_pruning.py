@@ -41,12 +41,12 @@ class RatedPruning(MagnitudePruning):
 
     def stateless_apply(
         self,
-        optimizer_variables: Sequence[Any],
+        optimizers: Sequence[Any],
         grads: Sequence[Any],
         trainable_variables: Sequence[Any],
     ) -> tuple[list[Any], list[Any]]:
         """The same as `apply` on values instead of variables; returns the new values."""
-        state, variables = list(optimizer_variables), self.variables
+        state, variables = list(optimizers), self.variables
         iterations, rate = (
             next(i for i, each in enumerate(variables) if each is wanted)
             for wanted in (self.iterations, self.learning_rate)

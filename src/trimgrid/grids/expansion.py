@@ -120,7 +120,7 @@ def named_grid(attempts: Sequence[AttemptConfig]) -> AttemptGrid:
         if attempt.name in names:
             raise InputError(
                 "Names in a grid must differ, they tell the attempts apart. Received more than "
-                f"once: {attempt.name!r}. Put what varies into the template, or leave it away."
+                f"once: {attempt.name!r}. Rename one of them; in a template, name what varies."
             )
         names.add(attempt.name)
         blank = replace(attempt, name="")
@@ -229,6 +229,12 @@ def _schedule(given: dict[str, Any]) -> Schedule:
             f"{suggestion(str(name), SCHEDULES)}"
         )
     foreign = [key for key in given if key not in ARGUMENTS[name]]
+    needed = [key for key in ARGUMENTS[name] if key.endswith("_sparsity") and key not in given]
+    if len(foreign) == 1 == len(needed) and foreign[0].endswith("_sparsity"):
+        raise InputError(
+            f"The sparsity of {name} is its {needed[0]}. "
+            f"Received: {foreign[0]}={given[foreign[0]]!r}. Rename it."
+        )
     if foreign:
         others = [kind for kind, arguments in ARGUMENTS.items() if {*given} <= {*arguments}]
         wanted = f", or give schedule={others[0]!r}" if others else ""
@@ -237,7 +243,6 @@ def _schedule(given: dict[str, Any]) -> Schedule:
             f"{foreign[0]}={given[foreign[0]]!r}. Leave it away, or give each schedule a dict of "
             f"its own{wanted}."
         )
-    needed = [key for key in ARGUMENTS[name] if key.endswith("_sparsity") and key not in given]
     if needed:
         raise InputError(f"{name} must have {' and '.join(needed)}. Received: {given!r}. Add it.")
     return SCHEDULES[name](**given)

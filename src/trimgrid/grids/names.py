@@ -69,6 +69,19 @@ def name_attempts(attempts: Sequence[AttemptConfig]) -> list[AttemptConfig]:
     return named
 
 
+def has_automatic_name(attempt: AttemptConfig) -> bool:
+    """Tell whether an attempt's name is one that `name_attempts` would give: its schedule's first.
+
+    >>> from trimgrid.schedules import ConstantSparsity
+    >>> half = ConstantSparsity(0.5)
+    >>> names = "const sparsity 0.5, seed 3", "half"
+    >>> [has_automatic_name(AttemptConfig(name, half)) for name in names]
+    [True, False]
+    """
+    short = short_name(attempt.pruning_schedule)
+    return attempt.name == short or attempt.name.startswith((f"{short}, ", f"{short} ("))
+
+
 def fill_template(template: str, attempt: AttemptConfig) -> str:
     """Return a name made of a format template and what an attempt has.
 

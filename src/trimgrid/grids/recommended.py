@@ -73,5 +73,7 @@ def recommended_schedule(sparsity: float, steps: int) -> PolynomialDecay:
 def _reachable(shapes: Sequence[Sequence[int]]) -> list[float]:
     sizes = [math.prod(shape) for shape in shapes]
     units = sum(min(shape[-1], size) for shape, size in zip(shapes, sizes, strict=True))
-    lowest, *others = SPARSITIES
+    # Of those that leave as many, in a tiny model, the lowest.
+    by_count = {kept_count(sum(sizes), each): each for each in reversed(SPARSITIES)}
+    lowest, *others = sorted(by_count.values())
     return [lowest, *(each for each in others if kept_count(sum(sizes), each) >= units)]

@@ -88,23 +88,42 @@ def going_on_text(results: Results, folder: Path) -> str:
 def _lines(
     infos: Sequence[AttemptInfo], original: AttemptInfo | None, unit: int, front: Set[str]
 ) -> list[str]:
-    """The head and a line for each attempt; columns are as wide as what is in them."""
+    """The head and a line for each attempt; columns are as wide as what is in them.
+
+    Columns in which no attempt has anything are left out.
+    """
     rows: list[tuple[str, ...]] = [(" ", *_HEAD)]
     for info in infos:
         mark = "*" if info.name in front else " "
         cells = (_zeros(info), *_sizes(info, unit), _error(info), _change(info, original))
         rows.append((mark, info.name, *cells))
-    _, name_width, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
-    widths = [max(least, width + 1) for least, width in zip(_LEAST_WIDTHS, widths, strict=True)]
+    columns = list(zip(*rows, strict=True))
+    told = [place for place, (_, *cells) in enumerate(columns) if place < 2 or {*cells} - {"-", ""}]
+    rows = [tuple(row[place] for place in told) for row in rows]
+    _, name_width, *widths = (max(map(len, columns[place])) for place in told)
+    least = [_LEAST_WIDTHS[place - 2] for place in told[2:]]
+    widths = [max(pair[0], pair[1] + 1) for pair in zip(least, widths, strict=True)]
     if sys.stdout.isatty():
         line_width = max(_LINE_WIDTH, shutil.get_terminal_size().columns)
         name_width = min(name_width, max(len("Attempt"), line_width - 2 - sum(widths)))
     lines = []
     for mark, name, *rest in rows:
-        shown = name if len(name) <= name_width else f"{name[: name_width - 1]}…"
-        columns = "".join(f"{cell:>{width}}" for cell, width in zip(rest, widths, strict=True))
-        lines.append(f"{mark} {shown:<{name_width}}{columns}".rstrip())
+        shown = _shortened(name, name_width)
+        row = "".join(f"{cell:>{width}}" for cell, width in zip(rest, widths, strict=True))
+        lines.append(f"{mark} {shown:<{name_width}}{row}".rstrip())
     return lines
+
+
+def _shortened(name: str, width: int) -> str:
+    """A name without its middle, where it is too long: what tells names apart is often at the end.
+
+    >>> _shortened("poly decay 0/50, frequency 100", 20)
+    'poly dec…equency 100'
+    """
+    if len(name) <= width:
+        return name
+    end = (width - 1) * 3 // 5
+    return f"{name[: width - 1 - end]}…{name[len(name) - end :]}"
 
 
 def _unit(infos: Sequence[AttemptInfo]) -> str:
@@ -114,6 +133,8 @@ def _unit(infos: Sequence[AttemptInfo]) -> str:
 
 
 def _zeros(info: AttemptInfo) -> str:
+    if info.status != "ok" and math.isnan(info.error):
+        return "-"  # those at some moment of a training that failed
     return f"{100 * info.zero_weights / info.total_weights:.1f} %" if info.total_weights else "-"
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from trimgrid.digests import digest
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.grids.identity import attempt_config
+from trimgrid.grids.names import has_automatic_name
 from trimgrid.run_directory.store import Planned
 from trimgrid.runs.checking import ORIGINAL, Lengths, attempt_seeds
 from trimgrid.training import Training
@@ -31,6 +34,32 @@ def plan_attempts(
     return {
         name: Planned(digest([settings, config]), name, config) for name, config in configs.items()
     }
+
+
+def with_known_names(
+    grid: Sequence[AttemptConfig], planned: Mapping[str, Planned], known: Sequence[Planned]
+) -> list[AttemptConfig]:
+    """Return the grid with the names that a run directory has for attempts it knows already.
+
+    Automatic names tell what differs in a grid, so that those of the same attempts change when the
+    grid grows. Names of the user's own stay, and so do those that would stand twice in the grid.
+
+    >>> from trimgrid.schedules import ConstantSparsity
+    >>> grid = [AttemptConfig("const sparsity 0.5, frequency 100", ConstantSparsity(0.5))]
+    >>> planned = plan_attempts(grid, Lengths(100, 100), {})
+    >>> known = [Planned(planned[grid[0].name].id, "const sparsity 0.5", {})]
+    >>> with_known_names(grid, planned, known)[0].name
+    'const sparsity 0.5'
+    """
+    names = {each.id: each.name for each in known}
+    taken = Counter(planned[attempt.name].id for attempt in grid)
+
+    def known_name(attempt: AttemptConfig) -> str:
+        name = names.get(planned[attempt.name].id, attempt.name)
+        alone = taken[planned[attempt.name].id] == 1 and name not in planned
+        return name if alone and has_automatic_name(attempt) else attempt.name
+
+    return [replace(attempt, name=known_name(attempt)) for attempt in grid]
 
 
 def seeds_of(

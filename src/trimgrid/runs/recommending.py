@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import keras
+
 from trimgrid.allocation.setting import check_allocation
 from trimgrid.arguments import check_integer, real
 from trimgrid.compiled_settings import compiled_settings, counted_steps
@@ -44,6 +46,11 @@ def recommended_grid(
     >>> len(grid), grid[0].name, grid[-1].name
     (12, 'lamp 50 %, peak 0.001', 'lamp 99 %, peak 0.005')
     """
+    if not isinstance(model, keras.Model):
+        raise InputError(
+            "A grid is recommended for a Keras model. "
+            f"Received: {model!r}. Load it first, or ask a Study: it takes a file too."
+        )
     check_allocation(allocation)
     steps = check_integer("steps", steps, minimum=1)
     found = check_prunable(model.trainable_variables)

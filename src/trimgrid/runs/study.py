@@ -22,7 +22,7 @@ from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.store import MANIFEST, RunDirectory, read_manifest
 from trimgrid.runs.checking import ORIGINAL, Lengths, Say, check_amounts, check_attempts
 from trimgrid.runs.keeping import Logger, RunKeeper
-from trimgrid.runs.planning import plan_attempts, seeds_of
+from trimgrid.runs.planning import plan_attempts, seeds_of, with_known_names
 from trimgrid.runs.progress import Progress
 from trimgrid.runs.recommending import highest_rate, recommended_grid
 from trimgrid.runs.results import Results, load_results
@@ -90,8 +90,10 @@ class Study:
     ) -> None:
         if isinstance(model, str | Path):
             self.model, known = load_compiled(model)
+            self._name = Path(model).stem
         else:
             self.model, known = _built(model), compiled_settings(model)
+            self._name = str(model.name)
         loss = known.loss if loss is None else loss
         if loss is None:
             why = known.no_loss or "a model that is not compiled"
@@ -151,9 +153,10 @@ class Study:
         then holds.
 
         `grid`: by default the attempts of `recommended_grid`. `run_dir`: by default runs/NAME
-        OF THE MODEL. A run on a directory that there is already goes on where that one stopped:
-        what is finished is not trained again, trainings under way go on from their last
-        checkpoint, to the same bits as if they had never stopped, and new attempts are added. Only
+        of the model, or of its file. A run on a directory that there is already goes on where that
+        one stopped: what is finished is not trained again, trainings under way go on from their
+        last checkpoint, to the same bits as if they had never stopped, and new attempts are added.
+        Attempts that are there keep their names, where those of the grid are automatic ones. Only
         one process at a time works on a directory. The same bits need data that is the same each
         time: arrays, or a stream whose epochs do not depend on those before.
 
@@ -168,7 +171,7 @@ class Study:
         another process uses, and one whose settings differ; `RunError` if the original can't be
         trained; `OSError`, which names the file, for a full disk.
         """
-        folder = Path(run_dir) if run_dir is not None else Path("runs", self.model.name)
+        folder = Path(run_dir) if run_dir is not None else Path("runs", self._name)
         grid = self.recommended_grid() if grid is None else grid
         lengths = Lengths.of(self.model, self.data.train, self.training, self.pretrain_epochs)
         check_attempts(grid, self.training, lengths, self.model)
@@ -183,6 +186,8 @@ class Study:
         planned = plan_attempts(grid, lengths, settings)
         with ExitStack() as stack:
             store = stack.enter_context(RunDirectory(folder, settings, about()))
+            grid = with_known_names(grid, planned, store.planned)
+            planned = plan_attempts(grid, lengths, settings)
             store.plan(list(planned.values()))
             if not store.samples.exists():
                 self.data.write_samples(store.samples)

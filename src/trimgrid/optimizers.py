@@ -1,4 +1,4 @@
-"""What the variables of an optimizer are for."""
+"""Optimizers: what their variables are for, what is inside them, and others like them."""
 
 from __future__ import annotations
 
@@ -28,6 +28,23 @@ def unscaled(optimizer: Any) -> Any:
     """
     scaling = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     return optimizer.inner_optimizer if scaling else optimizer
+
+
+def with_rate(optimizer: Any, rate: float) -> Any:
+    """Return a new optimizer like this one, with a number for its learning rate.
+
+    >>> adam = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 100), beta_1=0.5)
+    >>> other = with_rate(adam, 0.25)
+    >>> float(other.learning_rate), other.beta_1
+    (0.25, 0.5)
+    """
+    config = optimizer.get_config()
+    if unscaled(optimizer) is optimizer:
+        config["learning_rate"] = rate
+    else:
+        inner = with_rate(optimizer.inner_optimizer, rate)
+        config["inner_optimizer"] = keras.optimizers.serialize(inner)
+    return type(optimizer).from_config(config)
 
 
 def state_places(optimizer: Any) -> tuple[int, ...]:
