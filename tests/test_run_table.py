@@ -102,7 +102,7 @@ def test_names_that_differ_at_their_ends(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "80")
     head, *lines = run_table(stored(tmp_path, infos), "loss").splitlines()[:5]
-    assert head.split() == ["Attempt", "Zeros", "Zipped", "h5", "Error"], "of the rest none has any"
+    assert head.split() == ["Attempt", "Zeros", "Zipped", "h5", "Error", "Change"]
     assert len(set(lines)) == 4
     assert max(map(len, lines)) <= 80
 
