@@ -17,6 +17,7 @@ from benchmarks.quality import finite_errors
 from benchmarks.quality_methods import METHODS, RECOMMENDED, TFMOT, UNIFORM
 from benchmarks.reporting import RESULTS
 from trimgrid.report.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, new_figure, save_png
+from trimgrid.report.ticks import logarithmic_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -140,6 +141,9 @@ def _draw(panel: Axes, name: str, experiment: Mapping[str, Any]) -> None:
     original = scale * experiment["original_error"]
     panel.axhline(original, color=INK, linestyle=":", label="the original, not pruned")
     panel.set_yscale("log")
+    labels = logarithmic_numbers(*panel.get_ylim())
+    panel.set_yticks([*labels], [*labels.values()])
+    panel.set_yticks([], minor=True)
     panel.set_xticks(range(len(targets)), [f"{100 * each:g} %" for each in targets])
     panel.set_xlim(-0.4, len(targets) - 0.6)
     panel.set_title(name)
