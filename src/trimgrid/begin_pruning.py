@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from trimgrid.errors import InputError
+from trimgrid.iterative import rewinds_rates
 from trimgrid.optimizers import unscaled
 from trimgrid.pruning import MagnitudePruning
 from trimgrid.schedule_kinds import is_trained
@@ -54,7 +55,7 @@ class BeginPruning(keras.callbacks.Callback):  # type: ignore[misc]
                 f"Received: {schedule!r} in a fit. Prune once and train on with "
                 "ConstantSparsity(..., end_step=0)."
             )
-        if getattr(schedule, "rewind", None) == "learning_rate":
+        if rewinds_rates(schedule):
             raise InputError(
                 "Rounds can rewind the learning rate that an attempt of a study plans. "
                 f"Received: {schedule!r} in a fit. Give it rewind=None or rewind='weights'."

@@ -174,6 +174,29 @@ Give a larger share, a lower final_sparsity, an earlier begin_step or train long
         return max(1, math.ceil(min(exact, 2.0**53) - 1e-9))
 
 
+def rewinds_rates(schedule: Any) -> bool:
+    """Tell whether a schedule's rounds only run a plan of the learning rate anew.
+
+    >>> rewinds_rates(IterativePruning(0.5, rewind="learning_rate"))
+    True
+    """
+    return getattr(schedule, "rewind", None) == "learning_rate"
+
+
+def planned_rate_rounds(schedule: Any, steps: int) -> list[int]:
+    """Return the steps of a training at which a plan of the learning rate runs anew.
+
+    `schedule`: any; one without `rate_rounds` has none.
+
+    Raises `InputError` where the schedule does.
+
+    >>> planned_rate_rounds(IterativePruning(0.75, share=0.5, rewind="weights"), 4)
+    [0, 2]
+    """
+    rounds = getattr(schedule, "rate_rounds", None)
+    return [] if rounds is None else [int(each) for each in rounds(steps)]
+
+
 def may_rewind(schedule: Any) -> bool:
     """Tell whether a schedule may send weights back in some training.
 

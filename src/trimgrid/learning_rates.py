@@ -171,15 +171,12 @@ def rate_from_table(table: Mapping[str, Any]) -> Cosine | OneCycle:
     Cosine(peak=0.002, warmup=0.1, end=0.0)
     """
     name = table.get("name")
-    if name is None:
-        raise InputError(
-            "A table of a learning rate must have the name of a schedule. "
-            f"Received: learning_rate={dict(table)!r}. Add the name: {' or '.join(KINDS)}."
-        )
     if not isinstance(name, str) or name not in KINDS:
+        missing = f"Add the name: {' or '.join(KINDS)}."
         raise InputError(
             "A table of a learning rate must have the name of a schedule. "
-            f"Received: learning_rate={dict(table)!r}. {suggestion(str(name), KINDS)}"
+            f"Received: learning_rate={dict(table)!r}. "
+            f"{missing if name is None else suggestion(str(name), KINDS)}"
         )
     arguments = {key: value for key, value in table.items() if key != "name"}
     known = [field.name for field in fields(KINDS[name])]

@@ -15,7 +15,7 @@ from trimgrid.allocation.setting import allocation_of, check_allocation
 from trimgrid.arguments import check_integer
 from trimgrid.distillation import Distillation, check_distillation
 from trimgrid.errors import InputError, told_of
-from trimgrid.iterative import planned_rewinds
+from trimgrid.iterative import planned_rewinds, rewinds_rates
 from trimgrid.learning_rates import AS_IS, Cosine, LearningRate, OneCycle, check_name
 from trimgrid.schedule_kinds import is_trained
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
@@ -191,7 +191,7 @@ def check_settings(attempt: AttemptConfig) -> None:
         )
     if not is_trained(attempt.pruning_schedule):
         _check_untrained(attempt)
-    if getattr(attempt.pruning_schedule, "rewind", None) == "learning_rate" and (
+    if rewinds_rates(attempt.pruning_schedule) and (
         rate in (None, AS_IS) or isinstance(rate, Real)
     ):
         raise InputError(

@@ -11,7 +11,7 @@ import numpy as np
 from trimgrid.allocation.setting import allocation_of
 from trimgrid.errors import told_of
 from trimgrid.grids.grid import AttemptConfig
-from trimgrid.iterative import planned_rewinds
+from trimgrid.iterative import planned_rate_rounds, planned_rewinds
 from trimgrid.json_values import JSON, class_name, json_value
 from trimgrid.learning_rates import AS_IS, REWIND, Cosine, LearningRate, OneCycle, table_of
 from trimgrid.schedule_kinds import SCHEDULES
@@ -71,9 +71,8 @@ def _schedule_config(schedule: Schedule, steps: int) -> dict[str, JSON]:
     rewinds = planned_rewinds(schedule, steps)
     if rewinds.any():
         known["rewinds"] = hashlib.sha256(rewinds.tobytes()).hexdigest()
-    rounds = getattr(schedule, "rate_rounds", None)
-    if rounds is not None and len(rounds(steps)):
-        known["rate_rounds"] = [int(each) for each in rounds(steps)]
+    if rounds := planned_rate_rounds(schedule, steps):
+        known["rate_rounds"] = [*rounds]
     return known
 
 

@@ -17,6 +17,7 @@ from trimgrid.data.checks import check_data
 from trimgrid.data.sources import ArrayData, Data, StreamData, open_data
 from trimgrid.errors import InputError, told_of
 from trimgrid.grids.grid import AttemptConfig, check_grid
+from trimgrid.iterative import planned_rate_rounds
 from trimgrid.learning_rates import AS_IS, REWIND, rate_plan
 from trimgrid.mask_choice import MaskChoice
 from trimgrid.prunable import check_prunable
@@ -161,5 +162,5 @@ def _planned_rates(
     rate: Any = attempt.learning_rate
     if rate == REWIND:
         rate = Rewound(training, lengths.original)
-    rounds = getattr(attempt.pruning_schedule, "rate_rounds", None)
-    return rate_plan(rate, lengths.steps, None if rounds is None else rounds(lengths.steps))
+    steps = lengths.steps
+    return rate_plan(rate, steps, planned_rate_rounds(attempt.pruning_schedule, steps))

@@ -38,8 +38,8 @@ def plan_attempts(
 
 def with_known_names(
     grid: Sequence[AttemptConfig], planned: Mapping[str, Planned], known: Sequence[Planned]
-) -> list[AttemptConfig]:
-    """Return the grid with the names that a run directory has for attempts it knows already.
+) -> tuple[list[AttemptConfig], dict[str, Planned]]:
+    """Return grid and plan with the names that a run directory has for attempts it knows already.
 
     Automatic names tell what differs in a grid, so that those of the same attempts change when the
     grid grows. Names of the user's own stay, and so do those that would stand twice in the grid.
@@ -48,8 +48,8 @@ def with_known_names(
     >>> grid = [AttemptConfig("const sparsity 0.5, frequency 100", ConstantSparsity(0.5))]
     >>> planned = plan_attempts(grid, Lengths(100, 100), {})
     >>> known = [Planned(planned[grid[0].name].id, "const sparsity 0.5", {})]
-    >>> with_known_names(grid, planned, known)[0].name
-    'const sparsity 0.5'
+    >>> list(with_known_names(grid, planned, known)[1])
+    ['original (unpruned)', 'const sparsity 0.5']
     """
     names = {each.id: each.name for each in known}
     taken = Counter(planned[attempt.name].id for attempt in grid)
@@ -59,7 +59,11 @@ def with_known_names(
         alone = taken[planned[attempt.name].id] == 1 and name not in planned
         return name if alone and has_automatic_name(attempt) else attempt.name
 
-    return [replace(attempt, name=known_name(attempt)) for attempt in grid]
+    renamed = {ORIGINAL: planned[ORIGINAL]}
+    for attempt in grid:
+        name = known_name(attempt)
+        renamed[name] = replace(planned[attempt.name], name=name)
+    return [replace(attempt, name=known_name(attempt)) for attempt in grid], renamed
 
 
 def seeds_of(

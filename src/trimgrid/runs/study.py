@@ -186,8 +186,7 @@ class Study:
         planned = plan_attempts(grid, lengths, settings)
         with ExitStack() as stack:
             store = stack.enter_context(RunDirectory(folder, settings, about()))
-            grid = with_known_names(grid, planned, store.planned)
-            planned = plan_attempts(grid, lengths, settings)
+            grid, planned = with_known_names(grid, planned, store.planned)
             store.plan(list(planned.values()))
             if not store.samples.exists():
                 self.data.write_samples(store.samples)
