@@ -72,13 +72,14 @@ FLOORS = {
     "training": 1,
     "updates": 1,
     "without_tensorflow": 1,
-    "runs": 2,
+    "stored": 2,
     "loggers": 3,
     "report": 3,
-    "examples": 4,
-    "trim_insignificant_weights": 4,
-    "__main__": 5,
-    "cli": 5,
+    "runs": 4,
+    "examples": 5,
+    "trim_insignificant_weights": 5,
+    "__main__": 6,
+    "cli": 6,
 }
 FRAMEWORKS = {"keras", "jax", "tensorflow", "torch", "ai_edge_litert", "onnx", "onnxruntime"}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -32,7 +32,7 @@ _MODULES = {
     "RunError": "errors",
     "Scan": "runs.scan",
     "Schedule": "schedules",
-    "StoredAttempt": "runs.results",
+    "StoredAttempt": "stored.attempt",
     "Study": "runs.study",
     "TFLiteConverter": "export.tflite",
     "Training": "training",

@@ -92,7 +92,19 @@ def test_what_a_run_gives_and_keeps(tmp_path: Path) -> None:
     assert (loaded.get_weights()[0] == 0).sum() >= 30
     np.testing.assert_allclose(loaded.predict(X[40:], verbose=0), half.y_pred, rtol=1e-5)
     files = {path.name for path in half.folder.iterdir()}
-    assert files == {"attempt.json", "history.csv", "model.keras", "predictions.npz", "result.json"}
+    assert files == {
+        *("attempt.json", "details.json", "history.csv"),
+        *("model.keras", "predictions.npz", "result.json"),
+    }
+    details = half.details
+    assert details is not None
+    assert sum(each.zeros for each in details.tensors) == half.zero_weights
+    assert {each.reason for each in details.tensors} == {None, "bias"}
+    assert details.histogram is not None
+    nonzero = sum(each.weights - each.zeros for each in details.tensors if each.reason is None)
+    assert sum(details.histogram.counts) == nonzero
+    assert details.steps == 6
+    assert details.updates[-1][1] == 0.5
     assert json.loads((half.folder / "attempt.json").read_text())["config"]["seed"] is None
 
 

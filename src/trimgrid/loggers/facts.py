@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from trimgrid.runs.results import StoredAttempt
+from trimgrid.stored.attempt import StoredAttempt
 
 
 def parameters(attempt: StoredAttempt) -> dict[str, Any]:

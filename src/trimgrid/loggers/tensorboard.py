@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trimgrid.loggers.facts import curves, figures, parameters
 from trimgrid.optional import optional_modules
-from trimgrid.runs.results import StoredAttempt
+from trimgrid.stored.attempt import StoredAttempt
 
 
 class TensorBoardLogger:

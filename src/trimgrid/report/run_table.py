@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from trimgrid.results import AttemptInfo
 
 if TYPE_CHECKING:
-    from trimgrid.runs.results import Results
+    from trimgrid.stored.results import StoredResults
 
 _LINE_WIDTH = 80
 _NOTES = 20
@@ -24,7 +24,7 @@ _UNITS = {"Bytes": 1, "kB": 1000, "MB": 1_000_000}
 _LARGEST = 9_999_999  # number of a unit: what a column has room for
 
 
-def run_table(results: Results, error_name: str) -> str:
+def run_table(results: StoredResults, error_name: str) -> str:
     """Return a table of a run: share of zeros, size of the zipped files, error and its change.
 
     A star marks attempts that no other beats in both size (see `Results.default_size`) and error.
@@ -79,7 +79,7 @@ def attempt_text(info: AttemptInfo, original: AttemptInfo | None, error_name: st
     return "\n".join(lines) + "\n"
 
 
-def going_on_text(results: Results, folder: Path) -> str:
+def going_on_text(results: StoredResults, folder: Path) -> str:
     """Return the line on a run that goes on: how much of it is finished."""
     planned = len(results) + len(results.unfinished)
     return f"Going on in {folder}: {len(results)} of {planned} are finished."

@@ -19,6 +19,7 @@ from trimgrid.run_directory.attempt_files import (
     write_history,
     write_predictions,
 )
+from trimgrid.run_directory.details import DETAILS, Details, write_details
 from trimgrid.run_directory.differences import describe_differences
 from trimgrid.run_directory.json_files import as_json, write_json
 from trimgrid.run_directory.lock import RunLock
@@ -162,6 +163,10 @@ class RunDirectory:
     def write_predictions(self, id: str, predictions: Any) -> None:
         """Write predictions.npz: an array, or lists and dicts of arrays."""
         write_predictions(self.attempt_folder(id) / PREDICTIONS, predictions)
+
+    def write_details(self, id: str, details: Details) -> None:
+        """Write details.json: see `trimgrid.run_directory.details`."""
+        write_details(self.attempt_folder(id) / DETAILS, details)
 
     def adopt(self, id: str, path: Path) -> None:
         """Move a file from the working folder to the files of an attempt."""

@@ -11,10 +11,11 @@ from trimgrid.errors import RunError, first_line
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.attempt_files import result_dict
 from trimgrid.run_directory.checkpoints import Checkpoints
+from trimgrid.run_directory.details import Details, Updates
 from trimgrid.run_directory.store import Planned, RunDirectory
 from trimgrid.runs.checking import Say
 from trimgrid.runs.measuring import Measured
-from trimgrid.runs.stored_attempt import StoredAttempt
+from trimgrid.stored.attempt import StoredAttempt
 
 KEPT_FILES = ("model.keras", "model.tflite")
 
@@ -33,6 +34,8 @@ class RunKeeper:
     """Keeps the results of a run in a run directory that is open.
 
     `planned`: the original and the attempts, by their names, and `seeds` those of their trainings.
+    `updates`: the steps at which masks are chosen, with the sparsity, by the attempts' names.
+    `steps`: the batches of an attempt's training.
     `seconds`: of training between two checkpoints. `say` is called with a line on what could not be
     logged. `loggers` get each result once it is safe on the disk.
     """
@@ -42,6 +45,8 @@ class RunKeeper:
         store: RunDirectory,
         planned: Mapping[str, Planned],
         seeds: Mapping[str, Sequence[int]],
+        updates: Mapping[str, Updates],
+        steps: int,
         seconds: float,
         say: Say,
         loggers: Sequence[Logger] = (),
@@ -49,6 +54,8 @@ class RunKeeper:
         self._store = store
         self._planned = planned
         self._seeds = seeds
+        self._updates = updates
+        self._steps = steps
         self._say = say
         self._loggers = loggers
         self.work = store.work
@@ -95,6 +102,9 @@ class RunKeeper:
         for name in KEPT_FILES:
             if measured.files is not None and (measured.files / name).exists():
                 self._store.adopt(planned.id, measured.files / name)
+        updates = self._updates.get(info.name, ())
+        details = Details(measured.tensors, measured.histogram, self._steps, updates)
+        self._store.write_details(planned.id, details)
         folder = self._store.attempt_folder(planned.id)
         seeds = self._seeds[info.name]
         self._store.finish(planned.id, result_dict(folder, planned.id, info, seeds=seeds))

@@ -17,8 +17,10 @@ from trimgrid.engines.trained import Trained
 from trimgrid.errors import InputError, first_line
 from trimgrid.export.files import ModelWriter
 from trimgrid.export.tflite import Conversion, ConversionError, TFLiteConverter
+from trimgrid.prunable import prunable_variables
 from trimgrid.repeats import summarize
 from trimgrid.results import AttemptInfo
+from trimgrid.run_directory.details import Histogram, TensorSummary
 
 # Rows of the data on which every converted file is run.
 _SAMPLES = 16
@@ -47,13 +49,16 @@ class Measured:
     """A result that is complete but for its `.tflite`.
 
     `files`: the folder of the attempt's files, None where the training failed. `histories`: one
-    for each repeat, in the order of the seeds.
+    for each repeat, in the order of the seeds. `tensors` and `histogram` describe the weights of
+    the repeat that stands for the attempt.
     """
 
     info: AttemptInfo
     files: Path | None
     histories: tuple[Mapping[str, Sequence[float]], ...]
     conversion: Future[Conversion] | None
+    tensors: tuple[TensorSummary, ...] = ()
+    histogram: Histogram | None = None
 
     def done(self) -> bool:
         """Tell whether `result` need not wait."""
@@ -91,6 +96,7 @@ class Measurer:
         folder: Path,
     ) -> None:
         self._writer = ModelWriter(model)
+        self._variables = prunable_variables(model.weights)
         self._evaluate = evaluate
         self._converter = converter
         self._samples = keras.tree.map_structure(lambda a: np.asarray(a[:_SAMPLES]), rows)
@@ -156,4 +162,19 @@ class Measurer:
             conversion = self._converter.submit(
                 folder / "model.keras", folder / "model.tflite", self._samples
             )
-        return Measured(info, folder, histories, conversion)
+        tensors = [
+            TensorSummary(
+                each.path,
+                each.shape,
+                each.weights,
+                each.weights - int(np.count_nonzero(array)),
+                each.reason,
+            )
+            for each, array in zip(self._variables, chosen.weights, strict=True)
+        ]
+        pruned = [
+            np.asarray(array)
+            for each, array in zip(self._variables, chosen.weights, strict=True)
+            if each.reason is None
+        ]
+        return Measured(info, folder, histories, conversion, tuple(tensors), Histogram.of(pruned))

@@ -1,21 +1,12 @@
-"""The results of a run, read from its run directory without a framework."""
+"""The results of a run, read from its run directory without a framework, and shown."""
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, overload
 
-from trimgrid.atomic import replacing
-from trimgrid.choosing import default_size, front, smallest
-from trimgrid.errors import InputError, RunError
-from trimgrid.optional import optional_modules
-from trimgrid.results import COUNTS, SIZES
-from trimgrid.run_directory.manifest import MANIFEST, Manifest, read_manifest, unknown_attempt
-from trimgrid.runs.stored_attempt import StoredAttempt
+from trimgrid.run_directory.manifest import MANIFEST, read_manifest
+from trimgrid.stored.attempt import StoredAttempt
+from trimgrid.stored.results import StoredResults
 
 __all__ = [
     "Results",
@@ -24,6 +15,14 @@ __all__ = [
     "load_results",
     "recorded_backend",
 ]
+
+
+class Results(StoredResults):
+    """The finished attempts of a run in the order planned, the original first.
+
+    `results[0]` and `results["half"]` give one of them, a slice gives a list. `folder` is the run
+    directory, `settings` is what all attempts share, `about` when, where and how the run began.
+    """
 
 
 def load_results(folder: str | Path) -> Results:
@@ -63,205 +62,3 @@ def recorded_backend(folder: str | Path) -> str | None:
     if not Path(folder, MANIFEST).exists():
         return None
     return str(read_manifest(folder).settings.get("backend", "")) or None
-
-
-class Results(Sequence[StoredAttempt]):
-    """The finished attempts of a run in the order planned, the original first.
-
-    `results[0]` and `results["half"]` give one of them, a slice gives a list. `folder` is the run
-    directory, `settings` is what all attempts share.
-
-    >>> from trimgrid.run_directory.manifest import Planned
-    >>> planned = Planned("5f0c", "original", {})
-    >>> run = Manifest(Path("run"), {"epochs": 20}, {}, (planned, Planned("a1", "half", {})))
-    >>> original = StoredAttempt(
-    ...     *("original", 100, 100, 0, 4000, 3000, 1500, 1400, None, 0.02),
-    ...     id="5f0c",
-    ...     folder=Path("run/attempts/5f0c"),
-    ...     config={},
-    ... )
-    >>> results = Results(run, [original])
-    >>> results["original"].error, results.unfinished, results.settings["epochs"]
-    (0.02, ['half'], 20)
-    """
-
-    def __init__(self, manifest: Manifest, finished: Sequence[StoredAttempt]) -> None:
-        self._manifest = manifest
-        self.folder = manifest.folder
-        self.settings = manifest.settings
-        self._planned = manifest.planned
-        self._finished = list(finished)
-        self._by_name = {each.name: each for each in finished}
-
-    def __len__(self) -> int:
-        return len(self._finished)
-
-    @overload
-    def __getitem__(self, key: int | str) -> StoredAttempt: ...
-
-    @overload
-    def __getitem__(self, key: slice) -> list[StoredAttempt]: ...
-
-    def __getitem__(self, key: int | str | slice) -> StoredAttempt | list[StoredAttempt]:
-        """Return an attempt by its place or name, or a list by a slice.
-
-        Raises `IndexError`, and `InputError` for a name that no finished attempt has.
-        """
-        if not isinstance(key, str):
-            return self._finished[key]
-        if key in self._by_name:
-            return self._by_name[key]
-        if key in self.unfinished:
-            raise InputError(
-                "An attempt has results when it is finished. "
-                f"Received: {key!r}, which is not. Resume the run."
-            )
-        raise unknown_attempt(key, [each.name for each in self._planned])
-
-    def __contains__(self, key: object) -> bool:
-        """Tell whether there is a finished attempt of this name, or this attempt."""
-        return key in self._by_name if isinstance(key, str) else key in self._finished
-
-    def __repr__(self) -> str:
-        return (
-            f"<Results of {str(self.folder)!r}: {len(self)} finished, "
-            f"{len(self.unfinished)} unfinished>"
-        )
-
-    @property
-    def original(self) -> StoredAttempt:
-        """The model that was not pruned. Raises `RunError` if it is not finished."""
-        found = self.find_original()
-        if found is None:
-            raise RunError(f"The original is not finished in {str(self.folder)!r}. Resume the run.")
-        return found
-
-    def find_original(self) -> StoredAttempt | None:
-        """Return the model that was not pruned, None if it is not finished."""
-        return self._by_name.get(self._planned[0].name) if self._planned else None
-
-    @property
-    def attempts(self) -> list[StoredAttempt]:
-        """All finished attempts but the original."""
-        original = self.find_original()
-        return [each for each in self._finished if each is not original]
-
-    @property
-    def error_name(self) -> str:
-        """What the error is, such as "loss: mse"."""
-        return str(self.settings.get("error_name", "error"))
-
-    def sorted_by(self, key: str) -> Results:
-        """Return the same results by rising "error" or size; what was not measured comes last.
-
-        Raises `InputError` for another key.
-        """
-        if key not in ("error", *SIZES):
-            raise InputError(
-                f"Results are sorted by error or a size: {', '.join(SIZES)}. Received: {key!r}."
-            )
-
-        def rank(attempt: StoredAttempt) -> tuple[bool, float]:
-            value = getattr(attempt, key)
-            missing = value is None or math.isnan(value)
-            return missing, 0.0 if missing else value
-
-        return Results(self._manifest, sorted(self._finished, key=rank))
-
-    @property
-    def unfinished(self) -> list[str]:
-        """The names of the attempts that are planned and have no result."""
-        return [each.name for each in self._planned if each.name not in self._by_name]
-
-    @property
-    def default_size(self) -> str:
-        """What counts as size where none is named.
-
-        It is "zipped_tflite_size", or "zipped_keras_size" if nothing was converted to .tflite.
-        """
-        return default_size(self._finished)
-
-    def pareto(self, size: str | None = None) -> list[StoredAttempt]:
-        """Return those that no other beats in both size and error, the smallest first.
-
-        `size` is one of `trimgrid.results.SIZES`, None for `default_size`. The original counts.
-        What has no finite error, or no such size, is left out.
-
-        Raises `InputError` for an unknown size.
-        """
-        return front(self._finished, self.default_size if size is None else size)
-
-    def best(
-        self,
-        max_error: float | None = None,
-        max_increase: float | None = None,
-        size: str | None = None,
-    ) -> StoredAttempt:
-        """Return the smallest attempt that is good enough; the original is none.
-
-        Its error is at most `max_error`, and at most the original's plus the fraction
-        `max_increase` of it; without any limit `max_increase` is 0.05. `size` is one of
-        `trimgrid.results.SIZES`, None for `default_size`. Of attempts of the same size the one with
-        the lower error is taken, then the earlier one.
-
-        Raises `InputError` for limits that are no finite numbers and an unknown size, and
-        `RunError` with the reason if no attempt will do.
-        """
-        return smallest(
-            self.attempts,
-            self.find_original(),
-            max_error=max_error,
-            max_increase=max_increase,
-            size=self.default_size if size is None else size,
-        )
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """Return what was measured of each as types that JSON has: see `StoredAttempt.to_dict`."""
-        return [each.to_dict() for each in self._finished]
-
-    def to_csv(self, path: str | Path | None = None) -> str:
-        """Return a table as CSV, and write it to `path` if one is given.
-
-        The columns are the keys of `to_dicts`, with "error_min", "error_median" and "error_max" in
-        place of "errors": empty without repeats, as is all that was not measured.
-
-        Raises `OSError` if the file can't be written; what was there stays.
-        """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows([row[column] for column in _COLUMNS] for row in self._rows())
-        if path is not None:
-            with replacing(path) as unfinished:
-                unfinished.write_text(text.getvalue(), encoding="utf-8")
-        return text.getvalue()
-
-    def to_pandas(self) -> Any:
-        """Return the table of `to_csv` as a `pandas.DataFrame`.
-
-        Counts and sizes are of pandas' type "Int64", which has missing values.
-
-        Raises `InputError` if pandas is not installed.
-        """
-        (pandas,) = optional_modules("A table for pandas", "pandas", "pandas", "pandas")
-        floats = ("error", "error_min", "error_median", "error_max")
-        types = {**dict.fromkeys((*COUNTS, *SIZES), "Int64"), **dict.fromkeys(floats, "float64")}
-        return pandas.DataFrame(self._rows(), columns=_COLUMNS).astype(types)
-
-    def _rows(self) -> list[dict[str, Any]]:
-        rows = []
-        for each in self._finished:
-            low, high = each.error_range or (None, None)
-            ends = {
-                "error_min": low,
-                "error_median": None if low is None else each.error,
-                "error_max": high,
-            }
-            rows.append({**each.to_dict(), **ends})
-        return rows
-
-
-_COLUMNS = [
-    *("id", "name", *COUNTS, *SIZES),
-    *("error", "error_min", "error_median", "error_max", "status"),
-]

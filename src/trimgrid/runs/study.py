@@ -19,6 +19,7 @@ from trimgrid.grids.grid import AttemptConfig
 from trimgrid.measures.error_measures import error_measure
 from trimgrid.prunable import check_prunable
 from trimgrid.results import AttemptInfo
+from trimgrid.run_directory.details import updates_of
 from trimgrid.run_directory.store import MANIFEST, RunDirectory, read_manifest
 from trimgrid.runs.checking import ORIGINAL, Lengths, Say, check_amounts, check_attempts
 from trimgrid.runs.keeping import Logger, RunKeeper
@@ -228,6 +229,11 @@ class Study:
                     store,
                     planned,
                     seeds_of(grid, self.training, repeats),
+                    {
+                        each.name: updates_of(each.pruning_schedule.plan(lengths.steps))
+                        for each in grid
+                    },
+                    lengths.steps,
                     checkpoint_seconds,
                     say,
                     loggers,

@@ -20,6 +20,7 @@ from trimgrid.run_directory.attempt_files import (
     read_predictions,
     sha256_of,
 )
+from trimgrid.run_directory.details import DETAILS, Details, read_details
 from trimgrid.run_directory.json_files import DamagedFileError, read_json
 from trimgrid.run_directory.manifest import Planned, read_manifest
 from trimgrid.run_directory.paths import ATTEMPTS, SAMPLES, attempt_path
@@ -79,6 +80,14 @@ class StoredAttempt(AttemptInfo):
         Empty where no history was stored. Raises `RunError` as `y_pred` does.
         """
         return self._read(HISTORY, read_history) if HISTORY in self.files else {}
+
+    @property
+    def details(self) -> Details | None:
+        """What its weights look like and when they were pruned; None where it was not recorded.
+
+        Raises `RunError` as `y_pred` does.
+        """
+        return self._read(DETAILS, read_details) if DETAILS in self.files else None
 
     @property
     def model_file(self) -> Path:
