@@ -103,7 +103,7 @@ def test_what_a_run_gives_and_keeps(tmp_path: Path) -> None:
     assert details.histogram is not None
     nonzero = sum(each.weights - each.zeros for each in details.tensors if each.reason is None)
     assert sum(details.histogram.counts) == nonzero
-    assert details.steps == 6
+    assert details.steps == 8
     assert details.updates[-1][1] == 0.5
     assert json.loads((half.folder / "attempt.json").read_text())["config"]["seed"] is None
 
