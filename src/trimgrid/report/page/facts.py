@@ -1,0 +1,145 @@
+"""How a run was made, as pairs of a name and what is to be said of it."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from trimgrid import __version__
+from trimgrid.errors import RunError
+from trimgrid.run_directory.details import TensorSummary
+from trimgrid.stored.results import StoredResults
+
+
+def facts(results: StoredResults) -> list[tuple[str, str]]:
+    """Return settings, versions, machine, times and the command of a run, each with its name.
+
+    What an older version did not record, or what can't be read, is left out.
+    """
+    settings, about = results.settings, results.about
+    training = _mapping(settings.get("training"))
+    versions = _mapping(settings.get("versions"))
+    planned = len(results) + len(results.unfinished)
+    repeats = settings.get("repeats", 1)
+    told = {
+        "Attempts": f"{len(results):,} of {planned:,} finished, the original among them",
+        "Error": results.error_name,
+        "Loss": _name(_mapping(training.get("loss")).get("loss")),
+        "Optimizer": _name(training.get("optimizer")),
+        "Epochs": _epochs(training, settings.get("pretrain_epochs")),
+        "Batch size": _text(training.get("batch_size")),
+        "Seed": _text(training.get("seed")),
+        "Repeats": "" if repeats == 1 else f"{repeats} of each attempt, with seeds of their own",
+        "Engine": _joined(" on ", settings.get("engine"), settings.get("backend")),
+        "Versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
+        "Python": _joined(", NumPy ", about.get("python"), about.get("numpy")),
+        "Machine": _machine(settings, about),
+        "Begun": _time(about.get("created")),
+        "Model": _digest(settings.get("model")),
+        "Command": _text(about.get("command")),
+        "Run directory": shown_path(results.folder),
+    }
+    return [(name, text) for name, text in told.items() if text]
+
+
+def version_note(results: StoredResults) -> str:
+    """Return a sentence if another version of trimgrid made the run than shows it, else ""."""
+    made_by = _mapping(results.settings.get("versions")).get("trimgrid")
+    if made_by in (None, __version__):
+        return ""
+    return (
+        f"This run was made by trimgrid {made_by}, this page by {__version__}: "
+        "what that version did not record is not here."
+    )
+
+
+def skipped_tensors(results: StoredResults) -> list[TensorSummary]:
+    """Return the tensors that were not pruned, with the reasons; empty where it is not known."""
+    for attempt in results:
+        try:
+            known = attempt.details
+        except RunError:
+            continue
+        if known is not None and known.tensors:
+            return [each for each in known.tensors if each.reason is not None]
+    return []
+
+
+def shown_path(folder: Path) -> str:
+    """Return a path as short as it is from the current folder.
+
+    >>> shown_path(Path.cwd() / "runs" / "digits")
+    'runs/digits'
+    """
+    here = Path.cwd()
+    return folder.relative_to(here).as_posix() if folder.is_relative_to(here) else str(folder)
+
+
+def _epochs(training: Mapping[str, Any], original: Any) -> str:
+    if "epochs" not in training:
+        return ""
+    own = f"{training['epochs']} of each attempt"
+    return f"{own}, {original} of the original" if original else own
+
+
+def _machine(settings: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    cores = about.get("cores")
+    platform = _text(settings.get("platform")).upper()
+    return _joined(", ", about.get("machine"), f"{cores} cores" if cores else "", platform)
+
+
+def _time(created: Any) -> str:
+    try:
+        return datetime.fromisoformat(str(created)).strftime("%Y-%m-%d %H:%M:%S %Z").strip()
+    except ValueError:
+        return _text(created)
+
+
+def _name(value: Any) -> str:
+    """The name of what was set: of an object its class and its plain settings."""
+    if isinstance(value, Mapping) and "class_name" in value:
+        config = _mapping(value.get("config"))
+        shown = ", ".join(
+            f"{key}={each}"
+            for key, each in config.items()
+            if key != "name" and isinstance(each, int | float | str | bool)
+        )
+        return f"{value['class_name']}({shown})" if shown else str(value["class_name"])
+    if isinstance(value, Mapping):
+        named = value.get("function")
+        return str(named) if named else ", ".join(f"{k}: {_name(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_name, value))
+    return _text(value)
+
+
+def _digest(model: Any) -> str:
+    digest = _mapping(model).get("digest")
+    return f"digest {digest}" if digest else ""
+
+
+def _joined(between: str, *parts: Any) -> str:
+    return between.join(filter(None, map(_text, parts)))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return str(value)
+
+
+def export_command(folder: Path, name: str) -> str:
+    """Return the command that exports an attempt.
+
+    >>> export_command(Path.cwd() / "runs" / "digits", "lamp 90 %")
+    "trimgrid export runs/digits 'lamp 90 %' -o small.tflite"
+    """
+    return shlex.join(["trimgrid", "export", shown_path(folder), name, "-o", "small.tflite"])

@@ -1,0 +1,86 @@
+// Brings the page to life: data first, so that table and pick answer at once, then the charts.
+
+let charts = false;
+
+// Where the pick was the chosen attempt, the chosen one goes along with it.
+function tolerate() {
+  const before = pickedIndices()[0];
+  choose();
+  showHeadline();
+  markRows();
+  if (byId('show').value !== 'all') filterRows();
+  const now = pickedIndices()[0];
+  if (state.chosen === before && now !== undefined && now !== before) chooseAttempt(now);
+  else if (charts) moveRings();
+}
+
+function changeSize() {
+  tolerate();
+  markSize();
+  showChosen();
+  if (charts) showTradeoff();
+}
+
+function chooseAttempt(index) {
+  state.chosen = index;
+  markChosen();
+  showChosen();
+  if (!charts) return;
+  moveRings();
+  // The row answers at once, the charts when the browser has shown that.
+  requestAnimationFrame(() => setTimeout(() => state.chosen === index && showDetails()));
+}
+
+function setScheme(scheme) {
+  if (scheme) document.documentElement.dataset.scheme = scheme;
+  else delete document.documentElement.dataset.scheme;
+  for (const button of document.querySelectorAll('.scheme button')) {
+    button.setAttribute('aria-pressed', String(button.dataset.scheme === scheme));
+  }
+  redraw();
+}
+
+function redraw() {
+  document.querySelectorAll('[data-swatch]').forEach((swatch) => {
+    swatch.style.background = runColour(Number(swatch.dataset.swatch));
+  });
+  if (!charts) return;
+  showTradeoff();
+  showDetails();
+}
+
+async function start() {
+  data = JSON.parse(await unpacked('packed-data'));
+  const original = data.runs[0]?.original ?? 0;
+  startHeadline(tolerate, changeSize);
+  startTable(chooseAttempt);
+  readTolerance();
+  choose();
+  showHeadline();
+  markRows();
+  markSize();
+  filterRows();
+  chooseAttempt(pickedIndices()[0] ?? original);
+  for (const button of document.querySelectorAll('.copy')) button.addEventListener('click', () => copyFrom(button));
+  for (const button of document.querySelectorAll('.scheme button')) {
+    button.addEventListener('click', () => setScheme(button.dataset.scheme));
+  }
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
+  // Paper is white.
+  addEventListener('beforeprint', () => setScheme('light'));
+  addEventListener('afterprint', () => setScheme(''));
+  byId('metric').addEventListener('change', showCurves);
+  byId('view').addEventListener('change', showView);
+  const library = element('script', await unpacked('packed-plotly'));
+  document.head.append(library);
+  charts = true;
+  await startTradeoff(chooseAttempt);
+  redraw();
+  document.documentElement.dataset.ready = 'true';
+}
+
+start().catch((error) => {
+  const note = element('p', `The charts can't be shown: ${error.message}. A browser of 2023 or later shows them.`, { class: 'note' });
+  byId('headline').append(note);
+  throw error;
+});

@@ -1,0 +1,208 @@
+// Size against error: all attempts, the front of each run, the pick and the chosen one.
+
+const SYMBOLS = ['circle', 'square', 'diamond', 'triangle-up', 'pentagon', 'triangle-down'];
+const MOST_NAMES = 30;
+// From here on a range would hide more points than it tells of.
+const MOST_RANGES = 200;
+
+const runColour = (run) => (data.runs.length > 1 ? colour(`run${run % 6}`) : colour('front'));
+
+function hoverText(attempt) {
+  const lines = [`<b>${plain(shortened(attempt.name, 60))}</b>`];
+  if (data.runs.length > 1) lines.push(plain(data.runs[attempt.run].name));
+  data.sizes.forEach((size, place) => {
+    const bytes = attempt.sizes[place];
+    if (bytes !== null) lines.push(`${size.label}: ${grouped(bytes)} bytes`);
+  });
+  lines.push(`error ${attempt.error_text}${attempt.change ? ` (${plain(attempt.change)})` : ''}`);
+  if (attempt.range) {
+    lines.push(`median of ${attempt.repeats}, ${attempt.range_text}`);
+  }
+  if (attempt.zeros !== null && attempt.weights) {
+    lines.push(`${percent(attempt.zeros / attempt.weights)} zeros of ${grouped(attempt.weights)} weights`);
+  }
+  if (attempt.status !== 'ok') lines.push(plain(shortened(attempt.status, 80)));
+  return lines.join('<br>');
+}
+
+function pointTrace(indices, look) {
+  const attempts = indices.map((index) => data.attempts[index]);
+  const trace = {
+    type: 'scatter',
+    mode: 'markers',
+    x: attempts.map((each) => sizeOf(each)),
+    y: attempts.map((each) => each.error),
+    customdata: indices,
+    hoverinfo: 'text',
+    hovertext: attempts.map(hoverText),
+    ...look,
+  };
+  if (attempts.some((each) => each.range) && attempts.length <= MOST_RANGES) {
+    trace.error_y = {
+      type: 'data',
+      symmetric: false,
+      array: attempts.map((each) => (each.range ? each.range[1] - each.error : 0)),
+      arrayminus: attempts.map((each) => (each.range ? each.error - each.range[0] : 0)),
+      color: faded(look.marker.color, 0.55),
+      thickness: 1.5,
+      width: 4,
+    };
+  }
+  return trace;
+}
+
+function ring(name, indices, look) {
+  return { ...pointTrace(indices, look), error_y: undefined, name, hoverinfo: 'skip' };
+}
+
+const pickedIndices = () => state.picks.map((pick) => pick.index).filter((index) => index !== undefined);
+
+const chosenIndices = () =>
+  data.attempts[state.chosen] && isShown(data.attempts[state.chosen]) ? [state.chosen] : [];
+
+// Whether an axis can be logarithmic, and is better so.
+const positive = (values) => values.length > 0 && values.every((value) => value > 0);
+
+function tradeoffTraces() {
+  const traces = [];
+  const several = data.runs.length > 1;
+  data.runs.forEach((run, place) => {
+    const inFront = new Set(state.fronts[place]);
+    const beaten = membersOf(place).filter(
+      (index) => isShown(data.attempts[index]) && !inFront.has(index) && index !== run.original,
+    );
+    const paint = runColour(place);
+    const symbol = SYMBOLS[place % SYMBOLS.length];
+    const name = several ? plain(shortened(run.name, 30)) : '';
+    const grey = several ? faded(paint, 0.55) : colour('beaten');
+    const group = several ? { legendgroup: `run${place}` } : {};
+    traces.push({
+      ...pointTrace(beaten, {
+        marker: { color: grey, symbol: several ? `${symbol}-open` : 'x-thin-open', size: 8, line: { width: 1.8 } },
+      }),
+      name: several ? name : 'beaten by another',
+      showlegend: !several && beaten.length > 0,
+      ...group,
+    });
+    const front = state.fronts[place];
+    const line = front.map((index) => data.attempts[index]);
+    traces.push({
+      type: 'scatter',
+      mode: 'lines',
+      x: line.map((each) => sizeOf(each)),
+      y: line.map((each) => each.error),
+      line: { shape: 'hv', color: faded(paint, 0.6), width: 1.6, dash: several ? ['solid', 'dash', 'dot'][place % 3] : 'solid' },
+      hoverinfo: 'skip',
+      showlegend: false,
+      ...group,
+    });
+    traces.push({
+      ...pointTrace(front.filter((index) => index !== run.original), {
+        marker: { color: paint, symbol, size: 11, line: { color: colour('paper'), width: 1 } },
+      }),
+      name: several ? name : 'on the front',
+      showlegend: several || front.some((index) => index !== run.original),
+      ...group,
+    });
+    const original = run.original !== null && isShown(data.attempts[run.original]) ? [run.original] : [];
+    traces.push({
+      ...pointTrace(original, {
+        marker: { color: several ? paint : colour('original'), symbol: 'star', size: 17, line: { color: colour('ink'), width: 1 } },
+      }),
+      name: 'original',
+      showlegend: original.length > 0 && (!several || place === 0),
+      ...group,
+    });
+  });
+  return traces;
+}
+
+function ringTraces() {
+  return [
+    ring('pick', pickedIndices(), {
+      marker: { color: colour('pick'), symbol: 'circle-open', size: 23, line: { width: 3 } },
+    }),
+    ring('chosen', chosenIndices(), {
+      marker: { color: colour('chosen'), symbol: 'square-open', size: 29, line: { width: 2 } },
+    }),
+  ];
+}
+
+// Names of the front and the original, and of all where they are few.
+function nameNotes() {
+  if (!byId('names').checked) return [];
+  const shown = data.attempts.map((_, index) => index).filter((index) => isShown(data.attempts[index]));
+  const special = new Set([...state.fronts.flat(), ...data.runs.map((run) => run.original)]);
+  const named = shown.length <= MOST_NAMES ? shown : shown.filter((index) => special.has(index));
+  const log = (id, value) => (byId(id).checked ? Math.log10(value) : value);
+  return named.slice(0, MOST_NAMES).map((index, place) => ({
+    x: log('log-size', sizeOf(data.attempts[index])),
+    y: log('log-error', data.attempts[index].error),
+    text: plain(shortened(data.attempts[index].name, 26)),
+    showarrow: true,
+    arrowhead: 0,
+    arrowwidth: 0.7,
+    arrowcolor: colour('beaten'),
+    ax: 26 + 14 * (place % 2),
+    ay: place % 2 ? 22 : -22,
+    xanchor: 'left',
+    font: { size: 11, color: colour('ink') },
+  }));
+}
+
+function showTradeoff() {
+  const shown = data.attempts.filter((each) => isShown(each));
+  for (const [id, values] of [
+    ['log-error', shown.map((each) => each.error)],
+    ['log-size', shown.map((each) => sizeOf(each))],
+  ]) {
+    const box = byId(id);
+    box.disabled = !positive(values);
+    if (box.disabled) box.checked = false;
+  }
+  const empty = shown.length === 0;
+  const errorName = [...new Set(data.runs.map((run) => run.error_name))].join(' / ');
+  const made = layout(
+    data.sizes.length ? `${data.sizes[state.size].label}, bytes` : 'size',
+    plain(shortened(`error (${errorName})`, 60)),
+    {
+      xaxis: byId('log-size').checked ? logAxis(shown.map((each) => sizeOf(each))) : { exponentformat: 'none', separatethousands: true },
+      yaxis: byId('log-error').checked ? logAxis(shown.map((each) => each.error)) : {},
+      annotations: empty
+        ? [{ text: 'Nothing was measured by this size.', showarrow: false, xref: 'paper', yref: 'paper', x: 0.5, y: 0.5 }]
+        : nameNotes(),
+      uirevision: `${state.size}${byId('log-error').checked}${byId('log-size').checked}`,
+    },
+  );
+  return draw('tradeoff-chart', [...tradeoffTraces(), ...ringTraces()], made);
+}
+
+function moveRings() {
+  const chart = byId('tradeoff-chart');
+  if (!chart.data) return;
+  const first = chart.data.length - 2;
+  const rings = [pickedIndices(), chosenIndices()].map((indices) =>
+    indices.map((index) => data.attempts[index]),
+  );
+  Plotly.restyle(
+    chart,
+    {
+      x: rings.map((attempts) => attempts.map((each) => sizeOf(each))),
+      y: rings.map((attempts) => attempts.map((each) => each.error)),
+    },
+    [first, first + 1],
+  );
+}
+
+function startTradeoff(chooseAttempt) {
+  const errors = data.attempts.filter((each) => each.error !== null).map((each) => each.error);
+  byId('log-error').checked = positive(errors) && Math.max(...errors) > 10 * Math.min(...errors);
+  for (const id of ['log-error', 'log-size', 'names']) byId(id).addEventListener('change', showTradeoff);
+  byId('names').checked = data.attempts.length <= 12 && innerWidth > 700;
+  return showTradeoff().then(() => {
+    byId('tradeoff-chart').on('plotly_click', (event) => {
+      const index = event.points[0]?.customdata;
+      if (index !== undefined) chooseAttempt(index);
+    });
+  });
+}

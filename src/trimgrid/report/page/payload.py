@@ -1,0 +1,156 @@
+"""All that the page's script knows of some runs, as types that JSON has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trimgrid.choosing import MAX_INCREASE, default_size, front
+from trimgrid.report.page.details import details
+from trimgrid.report.page.facts import shown_path
+from trimgrid.report.page.numbers import change_text, change_words, error_text
+from trimgrid.report.page.predictions import read_predictions
+from trimgrid.results import SIZES, AttemptInfo
+from trimgrid.stored.attempt import StoredAttempt
+from trimgrid.stored.results import StoredResults
+
+
+def run_names(runs: Sequence[StoredResults]) -> list[str]:
+    """Return a name for each run, the end of its path that tells it from the others.
+
+    >>> from trimgrid.run_directory.manifest import Manifest
+    >>> paths = ("a/digits", "b/digits", "b/mlp")
+    >>> run_names([StoredResults(Manifest(Path(path), {}, {}, ()), []) for path in paths])
+    ['a/digits', 'b/digits', 'mlp']
+    """
+    paths = [run.folder for run in runs]
+    names = [path.name for path in paths]
+    for length in range(2, max((len(path.parts) for path in paths), default=0) + 1):
+        twice = {name for name in names if names.count(name) > 1}
+        if not twice:
+            break
+        names = [
+            Path(*path.parts[-length:]).as_posix() if name in twice else name
+            for path, name in zip(paths, names, strict=True)
+        ]
+    return names
+
+
+def sizes_measured(runs: Sequence[StoredResults]) -> list[str]:
+    """Return the sizes that some attempt has, the one to choose by first."""
+    attempts = [each for run in runs for each in run]
+    default = default_size(attempts)
+    known = [key for key in SIZES if any(getattr(each, key) is not None for each in attempts)]
+    # Zipped ones first, and .tflite before .keras before .h5: in the order of how often they ship.
+    return sorted(known, key=lambda key: (key != default, "zipped" not in key, -SIZES.index(key)))
+
+
+def payload(runs: Sequence[StoredResults], detailed: int | None = None) -> dict[str, Any]:
+    """Return what the script of the page needs.
+
+    `detailed`: how many attempts have details, those worth most of a look; None for all.
+    """
+    sizes = sizes_measured(runs)
+    chosen = _worth_a_look(runs, sizes, detailed)
+    attempts: list[dict[str, Any]] = []
+    told_runs = []
+    for place, (run, name) in enumerate(zip(runs, run_names(runs), strict=True)):
+        predictions = read_predictions(run)
+        original = run.find_original()
+        first = len(attempts)
+        for attempt in run:
+            told = summary(attempt, original, sizes)
+            if id(attempt) in chosen:
+                told["details"] = details(attempt, predictions)
+            attempts.append({"run": place, **told})
+        told_runs.append(
+            {
+                "name": name,
+                "path": shown_path(run.folder),
+                "error_name": run.error_name,
+                "original": first if original is not None else None,
+                "test": predictions.shared(),
+            }
+        )
+    return {
+        "sizes": [{"key": key, "label": size_label(key)} for key in sizes],
+        "max_increase": MAX_INCREASE,
+        "runs": told_runs,
+        "attempts": attempts,
+    }
+
+
+def summary(
+    attempt: StoredAttempt, original: AttemptInfo | None, sizes: Sequence[str]
+) -> dict[str, Any]:
+    """Return an attempt's figures, and as text what the script need not put into words."""
+    reference = math.nan if original is None else original.error
+    spread = attempt.error_range
+    failed = not math.isfinite(attempt.error)
+    return {
+        "name": attempt.name,
+        "status": attempt.status,
+        "failed": failed,
+        "weights": attempt.total_weights,
+        "zeros": None if failed and attempt.status != "ok" else attempt.zero_weights,
+        "sizes": [getattr(attempt, key) for key in sizes],
+        "error": None if failed else attempt.error,
+        "range": None if spread is None else list(spread),
+        "range_text": "" if spread is None else " to ".join(map(error_text, spread)),
+        "repeats": attempt.repeats,
+        "error_text": error_text(attempt.error),
+        "change": "" if attempt is original else change_text(attempt.error, reference),
+        "words": change_words(attempt.error, reference),
+        "settings": _settings(attempt.config),
+    }
+
+
+def size_label(key: str) -> str:
+    """Return the name of a size as people read it.
+
+    >>> size_label("zipped_tflite_size"), size_label("h5_size")
+    ('zipped .tflite', '.h5')
+    """
+    zipped, kind = "zipped " if key.startswith("zipped_") else "", key.split("_")[-2]
+    return f"{zipped}.{kind}"
+
+
+def _worth_a_look(
+    runs: Sequence[StoredResults], sizes: Sequence[str], at_most: int | None
+) -> set[int]:
+    """The identities of the attempts that get details: originals, fronts, then the least errors."""
+    originals = [run.find_original() for run in runs]
+    fronts = [each for run in runs for key in sizes for each in front(list(run), key)]
+    others = sorted(
+        (each for run in runs for each in run),
+        key=lambda each: each.error if math.isfinite(each.error) else math.inf,
+    )
+    ordered = dict.fromkeys(id(each) for each in (*originals, *fronts, *others) if each is not None)
+    return set(list(ordered)[:at_most])
+
+
+def _settings(config: dict[str, Any]) -> list[list[str]]:
+    """What an attempt has of its own, as names and values that people read."""
+    told: list[list[str]] = []
+    for key, value in config.items():
+        if key == "original" or value is None:
+            continue
+        if isinstance(value, dict):
+            shown = {name: each for name, each in value.items() if name != "plan"}
+            head = str(shown.pop("class", shown.pop("class_name", shown.pop("name", ""))))
+            inner = shown.pop("config", None)
+            shown |= inner if isinstance(inner, dict) else {}
+            parts = [f"{name} {_plain(each)}" for name, each in shown.items() if _told(each)]
+            value = ", ".join(filter(None, [head, *parts]))
+        told.append([key.replace("_", " "), _plain(value)])
+    return told
+
+
+def _told(value: Any) -> bool:
+    return value is not None and value != [] and value != {}
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
