@@ -14,6 +14,7 @@ from trimgrid import __version__
 from trimgrid.cli.example import example
 from trimgrid.cli.export import export
 from trimgrid.cli.models import inspect, size
+from trimgrid.cli.report import report
 from trimgrid.cli.results import best, rm, show
 from trimgrid.cli.run import run
 from trimgrid.errors import InputError, RunError
@@ -32,6 +33,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     run: "trimgrid run --model m.keras --data d.npz --loss mse --epochs 20",
     show: "trimgrid show runs/m --sort size",
     best: "trimgrid best runs/m --max-increase 5%",
+    report: "trimgrid report runs/m -o report.html",
     export: "trimgrid export runs/m -o small.tflite --quantize int8",
     rm: 'trimgrid rm runs/m "const sparsity 0.9"',
     example: "trimgrid example mlp --out runs/mlp",

@@ -24,6 +24,20 @@ class Results(StoredResults):
     directory, `settings` is what all attempts share, `about` when, where and how the run began.
     """
 
+    def report(self, path: str | Path | None = None, *others: StoredResults) -> Path:
+        """Write the page of the run, with others beside it if they are given; return its path.
+
+        It is one HTML file that needs no network: trade-off, table, curves, weights, predictions,
+        and how the run was made. `path` is by default "report.html" in the run directory.
+
+        Raises `InputError` for the same run twice, `OSError` where the folder can't be written.
+        """
+        from trimgrid.report.page.writing import PAGE, save_page
+
+        path = self.folder / PAGE if path is None else Path(path)
+        save_page([self, *others], path)
+        return path
+
 
 def load_results(folder: str | Path) -> Results:
     """Read the results of a run from its run directory, finished or not, also while it runs.

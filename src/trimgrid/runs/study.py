@@ -151,7 +151,7 @@ class Study:
         converter: TFLiteConverter | None = None,
     ) -> Results:
         """Train and measure the original and every attempt of a grid; return what the run directory
-        then holds.
+        then holds, after writing its page: see `Results.report`.
 
         `grid`: by default the attempts of `recommended_grid`. `run_dir`: by default runs/NAME
         of the model, or of its file. A run on a directory that there is already goes on where that
@@ -244,7 +244,9 @@ class Study:
                     if on_result is not None:
                         with bar.stopped():
                             on_result(info)
-        return load_results(folder)
+        found = load_results(folder)
+        found.report()
+        return found
 
     def scan(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,9 +47,9 @@ def curves(history: Mapping[str, Sequence[float]]) -> dict[str, Any]:
         side = "train" if metric == name else "val"
         rows = _by_seed(values, seeds, columns["epoch"], chosen)
         told = metrics.setdefault(metric, {})
-        told[side] = short_numbers(_over_seeds(np.median, rows))
+        told[side] = short_numbers(_over_seeds(np.nanmedian, rows))
         if len(rows) > 1:
-            low, high = _over_seeds(np.min, rows), _over_seeds(np.max, rows)
+            low, high = _over_seeds(np.nanmin, rows), _over_seeds(np.nanmax, rows)
             told[f"{side}_range"] = [short_numbers(low), short_numbers(high)]
     return {"epoch": chosen.astype(int).tolist(), "metrics": metrics}
 
@@ -72,9 +72,12 @@ def _by_seed(
     return rows
 
 
-def _over_seeds(what: Any, rows: NDArray[np.float64]) -> list[float]:
+def _over_seeds(what: Callable[..., Any], rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """What the finite values of each epoch come to; NaN where there are none."""
-    return [
-        float(what(column[np.isfinite(column)])) if np.isfinite(column).any() else float("nan")
-        for column in rows.T
-    ]
+    if len(rows) == 1:
+        return rows[0]
+    finite = np.where(np.isfinite(rows), rows, np.nan)
+    found = np.full(rows.shape[1], np.nan)
+    known = np.isfinite(finite).any(axis=0)
+    found[known] = what(finite[:, known], axis=0)
+    return found

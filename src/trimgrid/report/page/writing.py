@@ -6,9 +6,10 @@ import base64
 import gzip
 import json
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trimgrid import __version__
 from trimgrid.atomic import replacing
@@ -18,6 +19,12 @@ from trimgrid.report.page.facts import export_command, facts, skipped_tensors, v
 from trimgrid.report.page.numbers import error_text, smaller_words
 from trimgrid.report.page.payload import payload, size_label
 from trimgrid.stored.results import StoredResults
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+PAGE = "report.html"
+"""The name of the page in a run directory."""
 
 MOST_BYTES = 6_000_000
 """What a page has at most, so that it can be sent by mail."""
@@ -62,24 +69,8 @@ def page_html(runs: Sequence[StoredResults], most_bytes: int = MOST_BYTES) -> st
 
 
 def _render(runs: Sequence[StoredResults], data: dict[str, Any]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(
-        loader=PackageLoader("trimgrid.report.page", "files"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    folder = files("trimgrid.report.page") / "files"
-    script = "\n".join((folder / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    # Our own files, which hold nothing of a run: only they are put in as they are.
-    return environment.get_template("page.html").render(
-        style=Markup((folder / "style.css").read_text(encoding="utf-8")),
-        script=Markup(f"(() => {{\n'use strict';\n{script}\n}})();"),
-        plotly=_packed(get_plotlyjs()),
+    return _template().render(
+        plotly=_packed_plotly(),
         packed=_packed(json.dumps(data, allow_nan=False, separators=(",", ":"))),
         data=data,
         title=" · ".join(run["name"] for run in data["runs"]),
@@ -95,9 +86,38 @@ def _render(runs: Sequence[StoredResults], data: dict[str, Any]) -> str:
     )
 
 
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("trimgrid.report.page", "files"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    folder = files("trimgrid.report.page") / "files"
+    script = "\n".join((folder / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    # Our own files, which hold nothing of a run: only they are put in as they are.
+    own = {
+        "style": Markup((folder / "style.css").read_text(encoding="utf-8")),
+        "script": Markup(f"(() => {{\n'use strict';\n{script}\n}})();"),
+    }
+    return environment.get_template("page.html", globals=own)
+
+
+@cache
+def _packed_plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return _packed(get_plotlyjs())
+
+
 def _packed(text: str) -> str:
     """Text that no HTML can be found in, in about 40 % of its bytes."""
-    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode("ascii")
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode("ascii")
 
 
 def _run_view(run: StoredResults, told: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ const plain = (text) =>
 const CONFIG = {
   responsive: true,
   displaylogo: false,
-  modeBarButtonsToRemove: ['lasso2d', 'select2d', 'autoScale2d', 'zoomIn2d', 'zoomOut2d'],
+  // Named one by one: what else Plotly offers sends data away.
+  modeBarButtons: [['toImage', 'zoom2d', 'pan2d', 'resetScale2d']],
 };
 
 function layout(x, y, more = {}) {

@@ -65,6 +65,7 @@ function showDetails() {
 
 function showMetrics(told) {
   const metrics = Object.keys(told.curves?.metrics ?? {});
+  metrics.sort((a, b) => (b === 'loss') - (a === 'loss'));
   const select = byId('metric');
   const before = select.value;
   select.replaceChildren(...metrics.map((name) => element('option', name, { value: name })));
@@ -76,7 +77,7 @@ function showCurves() {
   const told = data.attempts[state.chosen]?.details;
   if (!told) return;
   const metrics = told.curves?.metrics ?? {};
-  const curves = metrics[byId('metric').value] ?? Object.values(metrics)[0];
+  const curves = metrics[byId('metric').value];
   const why = told.problems.curves ?? 'Nothing was recorded.';
   if (!present('curves', 'curves-chart', Boolean(curves), why)) return;
   const epochs = told.curves.epoch;
@@ -110,8 +111,16 @@ function showCurves() {
   }
   const values = traces.flatMap((trace) => trace.y).filter((value) => value !== null);
   const log = positive(values) && Math.max(...values) > 20 * Math.min(...values);
-  const metric = byId('metric').value || Object.keys(metrics)[0];
-  draw('curves-chart', traces, layout('epoch', plain(metric), { yaxis: log ? logAxis(values) : {}, hovermode: 'x unified' }));
+  draw(
+    'curves-chart',
+    traces,
+    layout('epoch', plain(byId('metric').value), {
+      xaxis: epochs.length <= 10 ? { dtick: 1 } : {},
+      yaxis: log ? logAxis(values) : {},
+      hovermode: 'x unified',
+      showlegend: true,
+    }),
+  );
 }
 
 function drawUpdates(told) {

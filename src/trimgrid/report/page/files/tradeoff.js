@@ -52,7 +52,8 @@ function pointTrace(indices, look) {
 }
 
 function ring(name, indices, look) {
-  return { ...pointTrace(indices, look), error_y: undefined, name, hoverinfo: 'skip' };
+  const shown = { showlegend: name === 'pick' };
+  return { ...pointTrace(indices, look), error_y: undefined, name, hoverinfo: 'skip', ...shown };
 }
 
 const pickedIndices = () => state.picks.map((pick) => pick.index).filter((index) => index !== undefined);
