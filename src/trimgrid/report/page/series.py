@@ -75,7 +75,8 @@ def _by_seed(
 def _over_seeds(what: Callable[..., Any], rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """What the finite values of each epoch come to; NaN where there are none."""
     if len(rows) == 1:
-        return rows[0]
+        only: NDArray[np.float64] = rows[0]
+        return only
     finite = np.where(np.isfinite(rows), rows, np.nan)
     found = np.full(rows.shape[1], np.nan)
     known = np.isfinite(finite).any(axis=0)

@@ -41,18 +41,37 @@ const quoted = (word) =>
 const exportCommand = (attempt) =>
   `trimgrid export ${quoted(data.runs[attempt.run].path)} ${quoted(attempt.name)} -o small.tflite`;
 
-// A colour of the style sheet as it is in the scheme of the moment.
+// A colour of the style sheet as it is in the scheme of the moment; asked for once a scheme.
+const colours = new Map();
+
 function colour(name) {
-  const probe = element('i', '', { style: `color:var(--${name})` });
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
+  if (!colours.has(name)) {
+    const probe = element('i', '', { style: `color:var(--${name})` });
+    document.body.append(probe);
+    colours.set(name, getComputedStyle(probe).color);
+    probe.remove();
+  }
+  return colours.get(name);
 }
 
 function faded(rgb, alpha) {
   const [red, green, blue] = rgb.match(/[\d.]+/g);
   return `rgba(${red},${green},${blue},${alpha})`;
+}
+
+// Does one thing after the other, with room between for what the browser has to show; what was
+// begun earlier under the same name and is not done yet is left.
+const turns = new Map();
+
+function oneByOne(name, things) {
+  const turn = (turns.get(name) ?? 0) + 1;
+  turns.set(name, turn);
+  const next = () => {
+    if (turns.get(name) !== turn || things.length === 0) return;
+    things.shift()();
+    requestAnimationFrame(() => setTimeout(next));
+  };
+  requestAnimationFrame(() => setTimeout(next));
 }
 
 async function copyFrom(button) {

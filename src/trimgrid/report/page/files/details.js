@@ -49,18 +49,18 @@ function showDetails() {
   if (!told) return;
   const problems = told.problems;
   showMetrics(told);
-  showCurves();
   const updates = told.updates ?? [];
   const original = data.runs[attempt.run].original === state.chosen;
   const noUpdates = problems.weights ?? (original ? 'The original is not pruned.' : 'Nothing was planned.');
-  if (present('updates', 'updates-chart', updates.length > 0, noUpdates)) drawUpdates(told);
   const tensors = told.tensors ?? [];
-  const failed = 'No training of this attempt succeeded.';
-  if (present('tensors', 'tensors-chart', tensors.length > 0, problems.weights ?? failed)) drawTensors(told);
-  if (present('histogram', 'histogram-chart', Boolean(told.histogram), problems.weights ?? failed)) {
-    drawHistogram(told, attempt);
-  }
-  showPredictions(attempt);
+  const failed = problems.weights ?? 'No training of this attempt succeeded.';
+  oneByOne('details', [
+    showCurves,
+    () => present('updates', 'updates-chart', updates.length > 0, noUpdates) && drawUpdates(told),
+    () => present('tensors', 'tensors-chart', tensors.length > 0, failed) && drawTensors(told),
+    () => present('histogram', 'histogram-chart', Boolean(told.histogram), failed) && drawHistogram(told, attempt),
+    () => showPredictions(attempt),
+  ]);
 }
 
 function showMetrics(told) {
@@ -149,6 +149,7 @@ function drawTensors(told) {
   const bars = (chosen, name, look) => ({
     type: 'bar',
     orientation: 'h',
+    width: 0.65,
     name,
     y: tensors.flatMap((tensor, place) => (chosen(tensor) ? [place] : [])),
     x: tensors.filter(chosen).map(([, , weights, zeros]) => (100 * zeros) / Math.max(weights, 1)),
@@ -173,7 +174,6 @@ function drawTensors(told) {
     ],
     layout('zeros, %', '', {
       barmode: 'overlay',
-      bargap: 0.35,
       xaxis: { range: [0, 102] },
       yaxis: { tickvals: tensors.map((_, place) => place), ticktext: tensors.map(label), showgrid: false },
     }),

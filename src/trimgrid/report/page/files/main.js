@@ -27,8 +27,7 @@ function chooseAttempt(index) {
   showChosen();
   if (!charts) return;
   moveRings();
-  // The row answers at once, the charts when the browser has shown that.
-  requestAnimationFrame(() => setTimeout(() => state.chosen === index && showDetails()));
+  showDetails();
 }
 
 function setScheme(scheme) {
@@ -41,6 +40,7 @@ function setScheme(scheme) {
 }
 
 function redraw() {
+  colours.clear();
   document.querySelectorAll('[data-swatch]').forEach((swatch) => {
     swatch.style.background = runColour(Number(swatch.dataset.swatch));
   });

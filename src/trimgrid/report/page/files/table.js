@@ -1,6 +1,9 @@
 // The table of attempts: sorted, filtered, walked through by mouse and keyboard.
 
 let rows = [];
+// So many rows are laid out at first; more of them when they are scrolled to.
+const PORTION = 100;
+let portion = PORTION;
 const sorting = { key: null, size: 0, down: false };
 
 const rowButton = (row) => row.querySelector('th button');
@@ -32,7 +35,10 @@ function sortRows() {
     return sign * order || i - j;
   });
   rows = keyed.map(([, , row]) => row);
+  // Those that are not laid out are moved at no cost.
+  for (const row of rows) if (!row.hidden) row.hidden = true;
   document.querySelector('#attempts tbody').replaceChildren(...rows);
+  filterRows();
 }
 
 function passes(index, text, which) {
@@ -50,27 +56,45 @@ function passes(index, text, which) {
 }
 
 function filterRows() {
+  portion = PORTION;
   const text = byId('filter').value.trim().toLowerCase();
   const which = byId('show').value;
-  let shown = 0;
+  fitting = rows.filter((row) => passes(indexOf(row), text, which));
+  byId('count').textContent = `${grouped(fitting.length)} of ${grouped(rows.length)}`;
+  byId('nothing').hidden = fitting.length > 0;
+  layOut();
+}
+
+// The rows that fit the filter, in the order of the table; a portion of them is laid out.
+let fitting = [];
+
+function layOut() {
+  const shown = new Set(fitting.slice(0, portion));
   for (const row of rows) {
-    const visible = passes(indexOf(row), text, which);
-    if (row.hidden === visible) row.hidden = !visible;
-    shown += visible;
+    if (row.hidden === shown.has(row)) row.hidden = !row.hidden;
   }
-  byId('count').textContent = `${grouped(shown)} of ${grouped(rows.length)}`;
-  byId('nothing').hidden = shown > 0;
+  byId('more').hidden = shown.size === fitting.length;
   settleTabStop();
+}
+
+function layOutMore(rowsMore = PORTION) {
+  if (portion >= fitting.length) return;
+  portion += rowsMore;
+  layOut();
 }
 
 // One row can be reached by Tab, the arrow keys go on from it.
 function settleTabStop() {
-  const visible = rows.filter((row) => !row.hidden);
-  const stop = visible.find((row) => indexOf(row) === state.chosen) ?? visible[0];
-  for (const row of rows) {
-    const wanted = row === stop ? 0 : -1;
-    if (rowButton(row).tabIndex !== wanted) rowButton(row).tabIndex = wanted;
-  }
+  const visible = fitting.slice(0, portion);
+  moveTabStop(visible.find((row) => indexOf(row) === state.chosen) ?? visible[0]);
+}
+
+let tabStop = null;
+
+function moveTabStop(row) {
+  if (tabStop) rowButton(tabStop).tabIndex = -1;
+  tabStop = row ?? null;
+  if (tabStop) rowButton(tabStop).tabIndex = 0;
 }
 
 function markRows() {
@@ -117,18 +141,21 @@ function markSize() {
 function walk(event) {
   const here = event.target.closest('tbody tr');
   if (!here) return;
-  const visible = rows.filter((row) => !row.hidden);
-  const place = visible.indexOf(here);
-  const to = { ArrowDown: place + 1, ArrowUp: place - 1, Home: 0, End: visible.length - 1 }[event.key];
-  if (to === undefined || !visible[to]) return;
+  const place = fitting.indexOf(here);
+  const to = { ArrowDown: place + 1, ArrowUp: place - 1, Home: 0, End: fitting.length - 1 }[event.key];
+  if (to === undefined || !fitting[to]) return;
   event.preventDefault();
-  rowButton(here).tabIndex = -1;
-  rowButton(visible[to]).tabIndex = 0;
-  rowButton(visible[to]).focus();
+  if (to >= portion) layOutMore(to - portion + PORTION);
+  moveTabStop(fitting[to]);
+  rowButton(fitting[to]).focus();
 }
 
 function startTable(chooseAttempt) {
   rows = Array.from(document.querySelectorAll('#attempts tbody tr'));
+  byId('more').addEventListener('click', () => layOutMore());
+  const end = new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && layOutMore());
+  end.observe(byId('more'));
+  addEventListener('beforeprint', () => layOutMore(rows.length));
   document.querySelector('#attempts tbody').addEventListener('click', (event) => {
     const row = event.target.closest('tr');
     // Marking text in a cell is no choice.

@@ -7,7 +7,14 @@ const MOST_RANGES = 200;
 
 const runColour = (run) => (data.runs.length > 1 ? colour(`run${run % 6}`) : colour('front'));
 
+const hoverTexts = new Map();
+
 function hoverText(attempt) {
+  if (!hoverTexts.has(attempt)) hoverTexts.set(attempt, figuresOf(attempt));
+  return hoverTexts.get(attempt);
+}
+
+function figuresOf(attempt) {
   const lines = [`<b>${plain(shortened(attempt.name, 60))}</b>`];
   if (data.runs.length > 1) lines.push(plain(data.runs[attempt.run].name));
   data.sizes.forEach((size, place) => {
@@ -49,11 +56,6 @@ function pointTrace(indices, look) {
     };
   }
   return trace;
-}
-
-function ring(name, indices, look) {
-  const shown = { showlegend: name === 'pick' };
-  return { ...pointTrace(indices, look), error_y: undefined, name, hoverinfo: 'skip', ...shown };
 }
 
 const pickedIndices = () => state.picks.map((pick) => pick.index).filter((index) => index !== undefined);
@@ -118,14 +120,25 @@ function tradeoffTraces() {
   return traces;
 }
 
-function ringTraces() {
+// Shapes, not traces: moving them leaves the points as they are.
+function rings() {
+  const around = (indices, radius, look) =>
+    indices.map((index) => ({
+      xref: 'x',
+      yref: 'y',
+      xsizemode: 'pixel',
+      ysizemode: 'pixel',
+      xanchor: sizeOf(data.attempts[index]),
+      yanchor: data.attempts[index].error,
+      x0: -radius,
+      x1: radius,
+      y0: -radius,
+      y1: radius,
+      ...look,
+    }));
   return [
-    ring('pick', pickedIndices(), {
-      marker: { color: colour('pick'), symbol: 'circle-open', size: 23, line: { width: 3 } },
-    }),
-    ring('chosen', chosenIndices(), {
-      marker: { color: colour('chosen'), symbol: 'square-open', size: 29, line: { width: 2 } },
-    }),
+    ...around(pickedIndices(), 12, { type: 'circle', line: { color: colour('pick'), width: 3 } }),
+    ...around(chosenIndices(), 16, { type: 'rect', line: { color: colour('chosen'), width: 2 } }),
   ];
 }
 
@@ -175,25 +188,11 @@ function showTradeoff() {
       uirevision: `${state.size}${byId('log-error').checked}${byId('log-size').checked}`,
     },
   );
-  return draw('tradeoff-chart', [...tradeoffTraces(), ...ringTraces()], made);
+  made.shapes = rings();
+  return draw('tradeoff-chart', tradeoffTraces(), made);
 }
 
-function moveRings() {
-  const chart = byId('tradeoff-chart');
-  if (!chart.data) return;
-  const first = chart.data.length - 2;
-  const rings = [pickedIndices(), chosenIndices()].map((indices) =>
-    indices.map((index) => data.attempts[index]),
-  );
-  Plotly.restyle(
-    chart,
-    {
-      x: rings.map((attempts) => attempts.map((each) => sizeOf(each))),
-      y: rings.map((attempts) => attempts.map((each) => each.error)),
-    },
-    [first, first + 1],
-  );
-}
+const moveRings = () => Plotly.relayout(byId('tradeoff-chart'), { shapes: rings() });
 
 function startTradeoff(chooseAttempt) {
   const errors = data.attempts.filter((each) => each.error !== null).map((each) => each.error);
