@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Most of a test's time is compilation, which uses one core. A file's tests stay in one process.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo test test-all lint check lock bench clean
+.PHONY: setup demo browser test test-all lint check lock bench clean
 
 setup: .venv/ready
 
@@ -20,6 +20,10 @@ setup: .venv/ready
 
 demo: setup
 	$(BIN)/trimgrid example mlp
+
+# What the tests in a browser (tests/browser) need besides chromium and chromedriver.
+browser:
+	cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund
 
 # The tests on JAX, then those that depend on the backend on TensorFlow too. `test-all` has those
 # marked as slow as well: twice the time.
@@ -46,4 +50,4 @@ bench: setup
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache runs
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache runs tests/browser/node_modules

@@ -45,6 +45,7 @@ FLOORS = {
     "scratch": 0,
     "sizes": 0,
     "suggestions": 0,
+    "terminal_text": 0,
     "begin_pruning": 1,
     "compiled_settings": 1,
     "data": 1,

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from trimgrid.errors import InputError, RunError
 from trimgrid.results import SIZES, AttemptInfo
+from trimgrid.terminal_text import one_line, printable
 
 MAX_INCREASE = 0.05
 """How much greater than the original's the error may be where no limit is given: 5 %."""
@@ -87,7 +88,7 @@ def smallest(
     if not known:
         raise RunError(
             f"No attempt will do: of {len(attempts)} that are finished none has a finite error. "
-            f"{attempts[0].name}: {attempts[0].status}"
+            f"{printable(attempts[0].name)}: {one_line(attempts[0].status)}"
         )
     good = [each for each in known if each.error <= limit]
     if not good:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trimgrid.terminal_text import printable
+
 # Terminals' codes for colors and bold text, which Keras puts around a cause.
 _COLOR = re.compile(r"\x1b\[[\d;]*m")
 
@@ -113,4 +115,4 @@ def told_of(name: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{name}: {error}") from error
+        raise InputError(f"{printable(name)}: {error}") from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from trimgrid.atomic import replacing
 from trimgrid.errors import InputError
+from trimgrid.terminal_text import one_line, printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -145,7 +146,7 @@ class AttemptInfo:
         if self.error_range is not None:
             low, high = self.error_range
             error += f" (median of {len(self._finite_errors())}, {low:.1E} to {high:.1E})"
-        print(f"Model: {self.name}")
+        print(f"Model: {printable(self.name)}")
         print(f"  Total number of weights: {self.total_weights}")
         print(f"  Total number of non-zero weights: {self.nonzero_weights}")
         print(f"  Total number of zero weights: {self.zero_weights}")
@@ -153,7 +154,7 @@ class AttemptInfo:
         _print_sizes("tflite", self.tflite_size, self.zipped_tflite_size)
         print(f"  Error (loss) value: {error}")
         if self.status != "ok":
-            print(f"  Status: {self.status}")
+            print(f"  Status: {one_line(self.status)}")
 
     def _finite_errors(self) -> list[float]:
         return [float(error) for error in self.errors if math.isfinite(error)]

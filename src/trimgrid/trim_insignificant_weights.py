@@ -25,6 +25,7 @@ from trimgrid.report.table import print_attempt_infos
 from trimgrid.results import AttemptInfo
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
 from trimgrid.scratch import scratch_folder
+from trimgrid.terminal_text import printable
 from trimgrid.training import fresh_optimizer
 
 __all__ = [
@@ -119,7 +120,7 @@ def inspect_weigths(name: str, model: Any, verbose: bool = False) -> tuple[int, 
     """
     total, nonzero = count_weights(model)
     if verbose:
-        print(f"Model: {name}\n  Layers:")
+        print(f"Model: {printable(name)}\n  Layers:")
         for number, layer in enumerate(model.layers, start=1):
             arrays = layer.get_weights()
             print(f"    Layer #{number}, num of sets: {len(arrays)}")

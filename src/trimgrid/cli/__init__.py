@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from trimgrid.cli.report import report
 from trimgrid.cli.results import best, rm, show
 from trimgrid.cli.run import run
 from trimgrid.errors import InputError, RunError
+from trimgrid.terminal_text import printable_lines
 
 _INTERRUPTED = 130
 
@@ -64,6 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Exits with 2 on bad input, 1 on a failed run and 130 on Ctrl-C."""
     # An end that was asked for is like Ctrl-C: what is finished is saved, the child ended.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names may have letters that its encoding lacks
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(args=None if arguments is None else list(arguments))
     except SystemExit as ended:  # as Typer always ends, after Ctrl-C with a code and no word
@@ -72,10 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _flush_output()
         raise
     except InputError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {printable_lines(str(error))}", file=sys.stderr)
         sys.exit(2)
     except (RunError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {printable_lines(str(error))}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -20,6 +20,7 @@ from trimgrid.cli.options import (
 )
 from trimgrid.cli.results import JsonOption, find_best
 from trimgrid.errors import InputError
+from trimgrid.terminal_text import printable
 
 
 class Quantize(StrEnum):
@@ -76,7 +77,7 @@ def export(
         find_best(results, max_error, max_increase, size) if attempt is None else results[attempt]
     )
     select_backend(backend, default=recorded_backend(run) or "jax")
-    print(f"Exporting {chosen.name} to {out}.", file=sys.stderr)
+    print(f"Exporting {printable(chosen.name)} to {printable(str(out))}.", file=sys.stderr)
     start_keras()
     from trimgrid.report.export_text import export_text
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from trimgrid.errors import InputError
+from trimgrid.terminal_text import printable
 
 
 class Engine(StrEnum):
@@ -102,4 +103,5 @@ def names_in_run(context: typer.Context, incomplete: str) -> list[str]:
         names = [info.name for info in load_results(context.params["run"])]
     except (InputError, KeyError, TypeError):
         return []
-    return [name for name in names if name.startswith(incomplete)]
+    # A name with a control character is none to write on a shell's line.
+    return [each for each in names if each.startswith(incomplete) and printable(each) == each]

@@ -18,6 +18,7 @@ from trimgrid.cli.options import (
     parse_share,
 )
 from trimgrid.errors import InputError
+from trimgrid.terminal_text import printable, printable_lines
 
 if TYPE_CHECKING:
     from trimgrid.runs.results import Results, StoredAttempt
@@ -58,7 +59,9 @@ def show(
     if as_json:
         print(json.dumps(shown.to_dicts(), indent=2, allow_nan=False))
     elif as_csv:
-        print(shown.to_csv(), end="")
+        text = shown.to_csv()
+        # People read it on a terminal, which would obey what a name may hold; in a pipe it is data.
+        print(printable_lines(text) if sys.stdout.isatty() else text, end="")
     else:
         print(run_table(shown, results.error_name), end="")
 
@@ -95,4 +98,4 @@ def rm(run: RunArgument, attempt: AttemptArgument) -> None:
     from trimgrid.run_directory.store import remove_attempt
 
     remove_attempt(run, attempt)
-    print(f"Removed: {attempt}", file=sys.stderr)
+    print(f"Removed: {printable(attempt)}", file=sys.stderr)

@@ -19,6 +19,7 @@ from trimgrid.cli.options import (
     RepeatsOption,
 )
 from trimgrid.errors import InputError, RunError
+from trimgrid.terminal_text import printable
 
 
 def run(
@@ -155,12 +156,12 @@ def run(
                 converter=converter,
             )
         except KeyboardInterrupt:
-            print(f"To go on from {folder}, run it again.", file=sys.stderr)
+            print(f"To go on from {printable(str(folder))}, run it again.", file=sys.stderr)
             raise
     print(run_table(results, results.error_name), end="")
     picture = folder / "tradeoff.png"
     save_tradeoff(results, picture, size=results.default_size, error_name=results.error_name)
-    print(f"Saved in {folder}, with tradeoff.png.", file=sys.stderr)
+    print(f"Saved in {printable(str(folder))}, with tradeoff.png.", file=sys.stderr)
     if not any(map(has_error, results.attempts)):
         raise RunError("No attempt succeeded; the table says why.")
 

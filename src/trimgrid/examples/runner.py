@@ -19,6 +19,7 @@ from trimgrid.report.table import recap_text
 from trimgrid.results import AttemptInfo, write_results_json
 from trimgrid.runs.results import find_results
 from trimgrid.startup import start_keras
+from trimgrid.terminal_text import printable
 
 if TYPE_CHECKING:
     from trimgrid.examples.experiments import Experiment
@@ -94,7 +95,7 @@ def run_example(
             )
         except KeyboardInterrupt:
             done = f"{len(infos)} of {len(grid) + 1} are finished"
-            print(f"{done}. To go on from {folder}, run it again.", file=sys.stderr)
+            print(f"{done}. To go on from {printable(str(folder))}, run it again.", file=sys.stderr)
             raise
         finally:
             if infos:
@@ -157,4 +158,4 @@ def _report(infos: list[AttemptInfo], folder: Path, task: Experiment) -> None:
         save_curves(infos, *task.curve, folder / "curves.png")
         files.append("curves.png")
     save_tradeoff(infos, folder / "tradeoff.png", error_name=task.error_name)
-    print(f"Saved in {folder}: {', '.join(files)}")
+    print(f"Saved in {printable(str(folder))}: {', '.join(files)}")

@@ -19,6 +19,7 @@ from trimgrid.iterative import planned_rewinds, rewinds_rates
 from trimgrid.learning_rates import AS_IS, Cosine, LearningRate, OneCycle, check_name
 from trimgrid.schedule_kinds import is_trained
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
+from trimgrid.terminal_text import printable
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ Add an AttemptConfig, or take article_grid().
     for attempt in grid:
         if not isinstance(attempt.pruning_schedule, Schedule):
             raise InputError(
-                f"{attempt.name}: a pruning schedule must have a plan. "
+                f"{printable(attempt.name)}: a pruning schedule must have a plan. "
                 f"Received: pruning_schedule={attempt.pruning_schedule!r}. "
                 "Give a ConstantSparsity or a PolynomialDecay."
             )

@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from trimgrid.report.figures import PALE
-from trimgrid.report.frame import Frame, draw_strokes, text_size, write
+from trimgrid.report.frame import Frame, draw_strokes, write
+from trimgrid.report.picture_text import text_size
 from trimgrid.report.ticks import logarithmic_marks, logarithmic_numbers, round_numbers
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from trimgrid.choosing import pareto_front
 from trimgrid.errors import InputError
 from trimgrid.results import AttemptInfo
+from trimgrid.terminal_text import printable
 
 _MOST_PANELS = 60
-_TITLE_LETTERS = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ def curves_data(infos: Sequence[AttemptInfo], x: ArrayLike, y_true: ArrayLike) -
         if prediction is not None:
             prediction = np.where(np.isfinite(prediction), prediction, np.nan)
         failed = prediction is None or np.isnan(prediction).all()
-        panels.append(Panel(_title(info), _figures(info), None if failed else prediction))
+        panels.append(Panel(info.name, _figures(info), None if failed else prediction))
     note = "Under each name: error, zipped .tflite size, zipped .h5 size"
     if len(infos) > len(panels):
         note += (
@@ -85,7 +85,8 @@ def _check_curves(
         if length != points.size:
             raise InputError(
                 "There must be one value for each test point. "
-                f"Received: {points.size} points, {length} values of {name}. Give as many."
+                f"Received: {points.size} points, {length} values of {printable(name)}. "
+                "Give as many."
             )
 
 
@@ -126,11 +127,6 @@ def _y_range(
     low, high = max(everything.min(), low - reach), min(everything.max(), high + reach)
     margin = 0.05 * (high - low) or 0.5
     return low - margin, high + margin
-
-
-def _title(info: AttemptInfo) -> str:
-    name = info.name
-    return name if len(name) <= _TITLE_LETTERS else name[: _TITLE_LETTERS - 1] + "…"
 
 
 def _figures(info: AttemptInfo) -> str:

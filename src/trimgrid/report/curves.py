@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from trimgrid.report.curve_data import Curves, Panel, curves_data
 from trimgrid.report.figures import GREEN, GREY, RED, new_figure, save_png
-from trimgrid.report.frame import Frame, draw_line, draw_strokes, text_size, write
+from trimgrid.report.frame import Frame, draw_line, draw_strokes, write
+from trimgrid.report.picture_text import fitting, text_size
 from trimgrid.report.ticks import round_numbers
 from trimgrid.results import AttemptInfo
 
@@ -24,7 +25,7 @@ _PANEL_WIDTH, _PANEL_HEIGHT = 2.55, 2.15
 _ABOVE, _GAP = 0.45, 0.12
 _TOP, _BOTTOM, _RIGHT = 0.52, 0.2, 0.05
 _TICK = 0.05
-_TICK_SIZE = 8  # of letters, in points
+_TICK_SIZE, _TITLE_SIZE = 8, 9.5  # of letters, in points
 _TRUTH: dict[str, Any] = {"color": GREEN, "linewidth": 4.5, "solid_capstyle": "round"}
 _PREDICTION: dict[str, Any] = {"color": RED, "linewidth": 1.3}
 
@@ -83,16 +84,9 @@ def _frames(figure: Figure, curves: Curves, columns: int, labels_width: float) -
 
 def _draw_panel(figure: Figure, frame: Frame, panel: Panel, curves: Curves) -> None:
     middle, point = (frame.left + frame.right) / 2, figure.dpi / 72
-    write(
-        figure,
-        middle,
-        frame.top + 17 * point,
-        panel.title,
-        9.5,
-        "center",
-        "baseline",
-        weight="bold",
-    )
+    height, room = frame.top + 17 * point, frame.right - frame.left
+    title = fitting(figure, panel.title, _TITLE_SIZE, room, "bold")
+    write(figure, middle, height, title, _TITLE_SIZE, "center", "baseline", weight="bold")
     write(figure, middle, frame.top + 4 * point, panel.figures, 8, "center", "baseline")
     if panel.prediction is None:
         height = (frame.bottom + frame.top) / 2

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trimgrid.terminal_text import printable
+
 if TYPE_CHECKING:
     from trimgrid.export.exporting import Exported
 
 
 def export_text(exported: Exported, error_name: str) -> str:
     """Return a few lines: bytes, the largest difference from the Keras model, both errors."""
-    size = exported.size
+    size, error_name = exported.size, printable(error_name)
     quantized = "" if exported.quantize == "none" else f", {exported.quantize}"
     lines = [
-        f"{exported.path} ({exported.format}{quantized})",
+        f"{printable(str(exported.path))} ({exported.format}{quantized})",
         f"  {'Size':<16}{size.plain:>12,} bytes, zipped {size.zipped:,}",
         f"  {'Largest change':<16}{exported.max_difference:>12.3g} of outputs that span "
         f"{exported.output_range:.3g}, on {exported.rows:,} test rows",

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trimgrid.report.picture_text import drawable
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -60,7 +62,8 @@ def write(
 
     # A name may hold the dollar signs that matplotlib takes for the ends of a formula.
     style = {"size": size, "ha": ha, "va": va, "parse_math": False, **style}
-    figure.text(x, y, text, transform=IdentityTransform(), **style)
+    shown = drawable(text, style.get("weight", "normal"))
+    figure.text(x, y, shown, transform=IdentityTransform(), **style)
 
 
 def draw_line(
@@ -85,20 +88,3 @@ def draw_strokes(
     from matplotlib.transforms import IdentityTransform
 
     figure.add_artist(LineCollection(strokes, transform=IdentityTransform(), **style))
-
-
-def text_size(figure: Figure, text: str, size: float) -> tuple[float, float]:
-    """Return the width and height in pixels of a text of `size` points.
-
-    >>> from trimgrid.report.figures import new_figure
-    >>> text_size(new_figure(4.0, 3.0), "100", 8) > (10.0, 5.0)
-    True
-    """
-    from matplotlib.font_manager import FontProperties
-
-    canvas: Any = figure.canvas  # that of Agg, which has a renderer before anything is drawn
-    renderer = canvas.get_renderer()
-    width, height, _ = renderer.get_text_width_height_descent(
-        text, FontProperties(size=size), False
-    )
-    return float(width), float(height)

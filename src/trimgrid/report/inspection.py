@@ -8,8 +8,10 @@ from typing import Protocol
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from trimgrid.sizes import FileSize
+from trimgrid.terminal_text import printable
 
 
 class Variable(Protocol):
@@ -41,10 +43,15 @@ def print_variables(variables: Sequence[Variable]) -> None:
         total, zeros = total + each.weights, zeros + count
         shape = "x".join(map(str, each.shape)) or "-"
         pruned = "yes" if each.reason is None else f"no: {each.reason}"
-        table.add_row(each.path, shape, *_counts(each.weights, count), pruned)
+        table.add_row(_text(each.path), shape, *_counts(each.weights, count), _text(pruned))
     table.add_section()
     table.add_row("total", "", *_counts(total, zeros), "")
     _print(table)
+
+
+def _text(text: str) -> Text:
+    """A text that Rich takes for no markup: a path may hold brackets."""
+    return Text(printable(text))
 
 
 def _counts(weights: int, zeros: int) -> tuple[str, str, str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-import textwrap
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trimgrid.report.text_widths import cell_width, padded, shortened, wrapped
 from trimgrid.results import AttemptInfo
+from trimgrid.terminal_text import one_line, printable
 
 if TYPE_CHECKING:
     from trimgrid.stored.results import StoredResults
@@ -39,17 +40,19 @@ def run_table(results: StoredResults, error_name: str) -> str:
     lines += ["", *_legend(infos, error_name, unit)]
     wrong = [info for info in infos if info.status != "ok"]
     for info in wrong[:_NOTES]:
-        lines += ["", *_wrapped(f"{info.name}: {info.status}")]
+        lines += ["", *wrapped(f"{printable(info.name)}: {one_line(info.status)}", _LINE_WIDTH)]
     if len(wrong) > _NOTES:
         lines += ["", f"{len(wrong) - _NOTES} more have a status that is not ok."]
     exports = [(info.name, entry) for info in infos for entry in info.exports]
     if exports:
         lines += ["", "Exported:"]
-        lines += [each for name, entry in exports for each in _wrapped(_export(name, entry))]
+        lines += [
+            each for name, entry in exports for each in wrapped(_export(name, entry), _LINE_WIDTH)
+        ]
     if results.unfinished:
         missing = len(results.unfinished)
         note = f"Not finished: {missing} of {missing + len(infos)}. Run it again to go on."
-        lines += ["", *_wrapped(note)]
+        lines += ["", *wrapped(note, _LINE_WIDTH)]
     return "\n".join(lines) + "\n"
 
 
@@ -63,7 +66,10 @@ def attempt_text(info: AttemptInfo, original: AttemptInfo | None, error_name: st
       Zipped .h5           1,000 bytes
       Error            2.000e-02 (loss: mse)
     """
-    lines = [info.name, f"  {'Zeros':<16}{_zeros(info):>10} of {info.total_weights:,} weights"]
+    lines = [
+        printable(info.name),
+        f"  {'Zeros':<16}{_zeros(info):>10} of {info.total_weights:,} weights",
+    ]
     for name in _SIZES:
         size = getattr(info, name)
         if size is None:
@@ -72,17 +78,17 @@ def attempt_text(info: AttemptInfo, original: AttemptInfo | None, error_name: st
         less = "" if not before else f", {before / size:.2f}x smaller than the original"
         ending = name.split("_")[1]
         lines.append(f"  {f'Zipped .{ending}':<16}{size:>10,} bytes{less}")
-    notes = [error_name, "" if original is None else _change(info, original)]
+    notes = [printable(error_name), "" if original is None else _change(info, original)]
     lines.append(f"  {'Error':<16}{_error(info):>10} ({', '.join(filter(None, notes))})")
     if info.status != "ok":
-        lines += _wrapped(f"  Status: {info.status}")
+        lines += wrapped(f"  Status: {one_line(info.status)}", _LINE_WIDTH)
     return "\n".join(lines) + "\n"
 
 
 def going_on_text(results: StoredResults, folder: Path) -> str:
     """Return the line on a run that goes on: how much of it is finished."""
     planned = len(results) + len(results.unfinished)
-    return f"Going on in {folder}: {len(results)} of {planned} are finished."
+    return f"Going on in {printable(str(folder))}: {len(results)} of {planned} are finished."
 
 
 def _lines(
@@ -96,11 +102,11 @@ def _lines(
     for info in infos:
         mark = "*" if info.name in front else " "
         cells = (_zeros(info), *_sizes(info, unit), _error(info), _change(info, original))
-        rows.append((mark, info.name, *cells))
+        rows.append((mark, printable(info.name), *cells))
     columns = list(zip(*rows, strict=True))
     told = [place for place, (_, *cells) in enumerate(columns) if place < 2 or {*cells} - {"-", ""}]
     rows = [tuple(row[place] for place in told) for row in rows]
-    _, name_width, *widths = (max(map(len, columns[place])) for place in told)
+    _, name_width, *widths = (max(map(cell_width, columns[place])) for place in told)
     least = [_LEAST_WIDTHS[place - 2] for place in told[2:]]
     widths = [max(pair[0], pair[1] + 1) for pair in zip(least, widths, strict=True)]
     if sys.stdout.isatty():
@@ -108,22 +114,10 @@ def _lines(
         name_width = min(name_width, max(len("Attempt"), line_width - 2 - sum(widths)))
     lines = []
     for mark, name, *rest in rows:
-        shown = _shortened(name, name_width)
+        shown = padded(shortened(name, name_width), name_width)
         row = "".join(f"{cell:>{width}}" for cell, width in zip(rest, widths, strict=True))
-        lines.append(f"{mark} {shown:<{name_width}}{row}".rstrip())
+        lines.append(f"{mark} {shown}{row}".rstrip())
     return lines
-
-
-def _shortened(name: str, width: int) -> str:
-    """A name without its middle, where it is too long: what tells names apart is often at the end.
-
-    >>> _shortened("poly decay 0/50, frequency 100", 20)
-    'poly dec…equency 100'
-    """
-    if len(name) <= width:
-        return name
-    end = (width - 1) * 3 // 5
-    return f"{name[: width - 1 - end]}…{name[len(name) - end :]}"
 
 
 def _unit(infos: Sequence[AttemptInfo]) -> str:
@@ -164,24 +158,21 @@ def _export(name: str, entry: Mapping[str, Any]) -> str:
     """One line on an export; of an entry that lacks something what it has."""
     quantize = entry.get("quantize", "none")
     how = entry.get("format") if quantize == "none" else quantize
-    parts = [f"  {entry['file']}: {name}" + (f" ({how})" if how else "")]
+    parts = [f"{entry['file']}: {name}" + (f" ({how})" if how else "")]
     if (size := entry.get("size", {}).get("zipped")) is not None:
         parts.append(f"{size:,} bytes zipped")
     if (error := entry.get("error")) is not None:
         parts.append(f"error {error:.3e}")
     if (difference := entry.get("max_difference")) is not None:
         parts.append(f"largest difference {difference:.2g}")
-    return ", ".join(parts)
+    return "  " + printable(", ".join(parts))
 
 
 def _legend(infos: Sequence[AttemptInfo], error_name: str, unit: str) -> list[str]:
     repeats = max((info.repeats for info in infos), default=1)
     median = f", median of {repeats} repeats" if repeats > 1 else ""
-    return _wrapped(
-        f"{unit} of the zipped files. Error: {error_name}{median}; change against the original. "
-        "*: no other is as small and as good."
+    text = (
+        f"{unit} of the zipped files. Error: {printable(error_name)}{median}; change against the "
+        "original. *: no other is as small and as good."
     )
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, _LINE_WIDTH, subsequent_indent="  ", drop_whitespace=True)
+    return wrapped(text, _LINE_WIDTH)

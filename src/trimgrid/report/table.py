@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 
+from trimgrid.report.text_widths import cell_width, padded, wrapped
 from trimgrid.results import AttemptInfo
+from trimgrid.terminal_text import one_line, printable
 
 _NAME_WIDTH = 20
 _LINE_WIDTH = 80
@@ -30,13 +31,13 @@ def recap_text(attempt_infos: Sequence[AttemptInfo]) -> str:
     half                         1000 ( 75.00%)     2.000000e-02
     """
     infos = list(attempt_infos)
-    width = max([_NAME_WIDTH, *(len(info.name) for info in infos)])
+    width = max([_NAME_WIDTH, *(cell_width(printable(info.name)) for info in infos)])
     repeated = any(info.error_range is not None for info in infos)
     titles = ("Attempt name", "Size h5", "(Comp. %)", "Error (loss)")
     if repeated:
         titles = (*titles[:3], "Error (median)")
     lines = [
-        f"{name:<{width}} {size:>12} {comp:>9} {error:>16}"
+        f"{padded(name, width)} {size:>12} {comp:>9} {error:>16}"
         for name, size, comp, error in (titles, *map(_row, infos))
     ]
     if repeated:
@@ -45,8 +46,8 @@ def recap_text(attempt_infos: Sequence[AttemptInfo]) -> str:
         lines = [f"{line} {text:>{width}}" for line, text in zip(lines, column, strict=True)]
     wrong = [info for info in infos if info.status != "ok"]
     for info in wrong[:_NOTES]:
-        note = f"{info.name}: {info.status}"
-        lines += ["", *textwrap.wrap(note, _LINE_WIDTH, subsequent_indent="  ")]
+        note = f"{printable(info.name)}: {one_line(info.status)}"
+        lines += ["", *wrapped(note, _LINE_WIDTH)]
     if len(wrong) > _NOTES:
         lines += ["", f"{len(wrong) - _NOTES} more have a status that is not ok."]
     return "\n".join(lines) + "\n"
@@ -69,7 +70,7 @@ def _row(info: AttemptInfo) -> tuple[str, str, str, str]:
         error = f"{info.error:e}"
     else:
         error = "-" if info.status == "ok" else "failed"
-    return info.name, size, compression, error
+    return printable(info.name), size, compression, error
 
 
 def _range(info: AttemptInfo) -> str:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from trimgrid.errors import InputError
 from trimgrid.report.axes import draw_axes
 from trimgrid.report.figures import BLUE, GREY, INK, ORANGE, RED, new_figure, save_png
-from trimgrid.report.frame import Frame, draw_line, draw_strokes, text_size, write
+from trimgrid.report.frame import Frame, draw_line, draw_strokes, write
 from trimgrid.report.labels import Box, place_labels, place_where_room
+from trimgrid.report.picture_text import drawable, fitting, text_size
 from trimgrid.report.tradeoff_data import Kind, Point, Tradeoff, tradeoff_data
 from trimgrid.results import AttemptInfo
 
@@ -34,6 +35,7 @@ _WIDTH, _HEIGHT = 9.0, 6.2  # inches
 _LEFT, _BOTTOM, _RIGHT, _TOP = 0.05, 0.08, _WIDTH - 0.15, _HEIGHT - 0.38
 _NOTE_LINE, _NOTE_LETTERS = 0.17, 120
 _NAME_SIZE, _NOTE_SIZE, _LEGEND_SIZE = 9.5, 9, 10  # of letters, in points
+_NAME_SHARE = 0.5  # of the width between the axes, which a name may take
 _LEADER_FROM = 10.0  # pixels between a marker and its name from which on a line joins them
 
 
@@ -66,7 +68,7 @@ def save_tradeoff(
         raise InputError("There must be an attempt to draw. Received: no attempts. Give one.")
     data = tradeoff_data(infos, size)
     figure = new_figure(_WIDTH, _HEIGHT)
-    notes = textwrap.wrap(data.note, _NOTE_LETTERS)
+    notes = textwrap.wrap(drawable(data.note), _NOTE_LETTERS)
     middle = figure.bbox.width / 2
     for line, note in enumerate(reversed(notes)):
         height = (_BOTTOM + line * _NOTE_LINE) * figure.dpi
@@ -186,15 +188,17 @@ def _write_names(figure: Figure, frame: Frame, data: Tradeoff, lines: Sequence[B
     points = [*data.named, *(point for point in data.points if id(point) not in named)]
     pixels = list(zip(*_places(frame, points), strict=True))
     radii = [_style(p.kind, data.crowded)["markersize"] / 2 * figure.dpi / 72 for p in points]
-    sizes = [text_size(figure, point.name, _NAME_SIZE) for point in data.named]
+    room = _NAME_SHARE * (frame.right - frame.left)
+    names = [fitting(figure, point.name, _NAME_SIZE, room) for point in data.named]
+    sizes = [text_size(figure, name, _NAME_SIZE) for name in names]
     bounds = (frame.left + 4, frame.bottom + 4, frame.right - 4, frame.top - 4)
     place = place_labels if data.all_named else place_where_room
     places = place(pixels, sizes, radii, bounds, lines)
     halo = [withStroke(linewidth=2.5, foreground="white")]
-    for point, (x, y), radius, box in zip(data.named, pixels, radii, places, strict=False):
+    for name, (x, y), radius, box in zip(names, pixels, radii, places, strict=False):
         if box is None:
             continue
-        write(figure, *box[:2], point.name, _NAME_SIZE, "left", "bottom", path_effects=halo)
+        write(figure, *box[:2], name, _NAME_SIZE, "left", "bottom", path_effects=halo)
         nearest = (min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3]))
         if math.dist((x, y), nearest) > radius + _LEADER_FROM:
             draw_line(figure, [x, nearest[0]], [y, nearest[1]], color=GREY, linewidth=0.8, zorder=2)

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trimgrid.choosing import pareto_front
+from trimgrid.report.text_widths import shortened
 from trimgrid.results import AttemptInfo
+from trimgrid.terminal_text import printable
 
 Kind = Literal["original", "on the Pareto front", "beaten by another"]
 _MOST_NAMES = 30
 _CROWD = 100
 _MOST_MISSING = 8
+_NOTED_LETTERS = 60  # of a name
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,8 @@ def _note(missing: Sequence[str]) -> str:
     if not missing:
         return ""
     more = f", and {len(missing) - _MOST_MISSING} more" if len(missing) > _MOST_MISSING else ""
-    return f"Not measured: {', '.join(missing[:_MOST_MISSING])}{more}"
+    names = (shortened(printable(name), _NOTED_LETTERS) for name in missing[:_MOST_MISSING])
+    return f"Not measured: {', '.join(names)}{more}"
 
 
 def _with_margin(values: Sequence[float], logarithmic: bool = False) -> tuple[float, float]:

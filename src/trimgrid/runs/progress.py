@@ -18,7 +18,11 @@ from rich.progress import (
     Progress as Bar,
 )
 
+from trimgrid.report.text_widths import shortened
 from trimgrid.runs.checking import ORIGINAL
+from trimgrid.terminal_text import printable, printable_lines
+
+_NAME_WIDTH = 40
 
 
 class Progress:
@@ -43,7 +47,7 @@ class Progress:
         self._original_epochs = original_epochs
         console = Console(stderr=True)
         self._bar = Bar(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("epochs, loss {task.fields[loss]},"),
@@ -80,18 +84,20 @@ class Progress:
                 self._earlier += len(self._names) * each
         self._names, self._epoch = tuple(names), epoch
         several = len(set(names)) > 1
+        one = shortened(printable(names[0]), _NAME_WIDTH)
         finite = [float(loss) for loss in losses if math.isfinite(loss)]
         self.done = self._earlier + len(names) * epoch
         self._bar.update(
             self._task,
-            description=f"{len(set(names))} attempts" if several else names[0],
+            description=f"{len(set(names))} attempts" if several else one,
             completed=self.done,
             loss=f"{statistics.median(finite):.2e}" if finite else "nan",
         )
 
     def say(self, line: str) -> None:
         """Print a line on standard error, above the bar."""
-        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        text = printable_lines(line)
+        self._bar.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def stopped(self) -> Iterator[None]:

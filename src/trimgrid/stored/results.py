@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from trimgrid.optional import optional_modules
 from trimgrid.results import COUNTS, SIZES
 from trimgrid.run_directory.manifest import Manifest, unknown_attempt
 from trimgrid.stored.attempt import StoredAttempt
+from trimgrid.stored.csv_text import csv_text
 
 
 class StoredResults(Sequence[StoredAttempt]):
@@ -177,21 +176,21 @@ class StoredResults(Sequence[StoredAttempt]):
         """Return a table as CSV, and write it to `path` if one is given.
 
         The columns are the keys of `to_dicts`, with "error_min", "error_median" and "error_max" in
-        place of "errors": empty without repeats, as is all that was not measured.
+        place of "errors": empty without repeats, as is all that was not measured. A name or status
+        that a spreadsheet would take for a formula (it begins with =, +, - or @, perhaps after
+        spaces and quotes, or with a tab or an end of a line) has an apostrophe before it;
+        `to_dicts` and `to_pandas` have it as it is.
 
         Raises `OSError` if the file can't be written; what was there stays.
         """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows([row[column] for column in _COLUMNS] for row in self._rows())
+        text = csv_text(_COLUMNS, ([row[key] for key in _COLUMNS] for row in self._rows()))
         if path is not None:
             with replacing(path) as unfinished:
-                unfinished.write_text(text.getvalue(), encoding="utf-8")
-        return text.getvalue()
+                unfinished.write_text(text, encoding="utf-8", newline="")
+        return text
 
     def to_pandas(self) -> Any:
-        """Return the table of `to_csv` as a `pandas.DataFrame`.
+        """Return the table of `to_csv` as a `pandas.DataFrame`, texts as they are.
 
         Counts and sizes are of pandas' type "Int64", which has missing values.
 
