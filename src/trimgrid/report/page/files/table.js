@@ -129,14 +129,8 @@ function markChosen() {
   settleTabStop();
 }
 
-function markSize() {
-  for (const cell of document.querySelectorAll('#attempts .size')) {
-    const mine = Number(cell.dataset.size) === state.size;
-    if (cell.tagName === 'TH') cell.classList.toggle('shown-size', mine);
-    // A narrow screen has room for one size only: the one that counts.
-    cell.classList.toggle('wide', !mine);
-  }
-}
+// The style sheet does the rest: a narrow screen has room for the column of one size only.
+const markSize = () => (byId('attempts').dataset.shownSize = state.size);
 
 function walk(event) {
   const here = event.target.closest('tbody tr');

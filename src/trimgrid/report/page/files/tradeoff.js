@@ -5,6 +5,10 @@ const MOST_NAMES = 30;
 // From here on a range would hide more points than it tells of.
 const MOST_RANGES = 200;
 
+// So many points are drawn by the graphics card, where there is a way to it.
+const MANY = 300;
+const hasGraphics = Boolean(element('canvas').getContext('webgl'));
+
 const runColour = (run) => (data.runs.length > 1 ? colour(`run${run % 6}`) : colour('front'));
 
 const hoverTexts = new Map();
@@ -35,7 +39,7 @@ function figuresOf(attempt) {
 function pointTrace(indices, look) {
   const attempts = indices.map((index) => data.attempts[index]);
   const trace = {
-    type: 'scatter',
+    type: hasGraphics && attempts.length > MANY ? 'scattergl' : 'scatter',
     mode: 'markers',
     x: attempts.map((each) => sizeOf(each)),
     y: attempts.map((each) => each.error),
