@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 import textwrap
@@ -10,6 +9,15 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trimgrid.cells import (
+    ZIPPED_SIZES,
+    change_cell,
+    error_cell,
+    shortened,
+    size_cells,
+    size_unit,
+    zeros_cell,
+)
 from trimgrid.results import AttemptInfo
 
 if TYPE_CHECKING:
@@ -19,9 +27,6 @@ _LINE_WIDTH = 80
 _NOTES = 20
 _HEAD = ("Attempt", "Zeros", "Zipped h5", "keras", "tflite", "Error", "Change")
 _LEAST_WIDTHS = (8, 10, 10, 10, 10, 9)  # of all columns but the name's
-_SIZES = ("zipped_h5_size", "zipped_keras_size", "zipped_tflite_size")
-_UNITS = {"Bytes": 1, "kB": 1000, "MB": 1_000_000}
-_LARGEST = 9_999_999  # number of a unit: what a column has room for
 
 
 def run_table(results: StoredResults, error_name: str) -> str:
@@ -33,9 +38,9 @@ def run_table(results: StoredResults, error_name: str) -> str:
     terminal, if there is one.
     """
     infos = list(results)
-    unit = _unit(infos)
+    unit = size_unit(infos)
     front = {info.name for info in results.pareto()}
-    lines = _lines(infos, results.find_original(), _UNITS[unit], front)
+    lines = _lines(infos, results.find_original(), unit, front)
     lines += ["", *_legend(infos, error_name, unit)]
     wrong = [info for info in infos if info.status != "ok"]
     for info in wrong[:_NOTES]:
@@ -63,8 +68,8 @@ def attempt_text(info: AttemptInfo, original: AttemptInfo | None, error_name: st
       Zipped .h5           1,000 bytes
       Error            2.000e-02 (loss: mse)
     """
-    lines = [info.name, f"  {'Zeros':<16}{_zeros(info):>10} of {info.total_weights:,} weights"]
-    for name in _SIZES:
+    lines = [info.name, f"  {'Zeros':<16}{zeros_cell(info):>10} of {info.total_weights:,} weights"]
+    for name in ZIPPED_SIZES:
         size = getattr(info, name)
         if size is None:
             continue
@@ -72,8 +77,8 @@ def attempt_text(info: AttemptInfo, original: AttemptInfo | None, error_name: st
         less = "" if not before else f", {before / size:.2f}x smaller than the original"
         ending = name.split("_")[1]
         lines.append(f"  {f'Zipped .{ending}':<16}{size:>10,} bytes{less}")
-    notes = [error_name, "" if original is None else _change(info, original)]
-    lines.append(f"  {'Error':<16}{_error(info):>10} ({', '.join(filter(None, notes))})")
+    notes = [error_name, "" if original is None else change_cell(info, original)]
+    lines.append(f"  {'Error':<16}{error_cell(info):>10} ({', '.join(filter(None, notes))})")
     if info.status != "ok":
         lines += _wrapped(f"  Status: {info.status}")
     return "\n".join(lines) + "\n"
@@ -86,7 +91,7 @@ def going_on_text(results: StoredResults, folder: Path) -> str:
 
 
 def _lines(
-    infos: Sequence[AttemptInfo], original: AttemptInfo | None, unit: int, front: Set[str]
+    infos: Sequence[AttemptInfo], original: AttemptInfo | None, unit: str, front: Set[str]
 ) -> list[str]:
     """The head and a line for each attempt; columns are as wide as what is in them.
 
@@ -95,7 +100,12 @@ def _lines(
     rows: list[tuple[str, ...]] = [(" ", *_HEAD)]
     for info in infos:
         mark = "*" if info.name in front else " "
-        cells = (_zeros(info), *_sizes(info, unit), _error(info), _change(info, original))
+        cells = (
+            zeros_cell(info),
+            *size_cells(info, unit),
+            error_cell(info),
+            change_cell(info, original),
+        )
         rows.append((mark, info.name, *cells))
     columns = list(zip(*rows, strict=True))
     told = [place for place, (_, *cells) in enumerate(columns) if place < 2 or {*cells} - {"-", ""}]
@@ -108,56 +118,10 @@ def _lines(
         name_width = min(name_width, max(len("Attempt"), line_width - 2 - sum(widths)))
     lines = []
     for mark, name, *rest in rows:
-        shown = _shortened(name, name_width)
+        shown = shortened(name, name_width)
         row = "".join(f"{cell:>{width}}" for cell, width in zip(rest, widths, strict=True))
         lines.append(f"{mark} {shown:<{name_width}}{row}".rstrip())
     return lines
-
-
-def _shortened(name: str, width: int) -> str:
-    """A name without its middle, where it is too long: what tells names apart is often at the end.
-
-    >>> _shortened("poly decay 0/50, frequency 100", 20)
-    'poly dec…equency 100'
-    """
-    if len(name) <= width:
-        return name
-    end = (width - 1) * 3 // 5
-    return f"{name[: width - 1 - end]}…{name[len(name) - end :]}"
-
-
-def _unit(infos: Sequence[AttemptInfo]) -> str:
-    """The first unit of sizes in which the largest has room in its column."""
-    largest = max((getattr(info, name) or 0 for info in infos for name in _SIZES), default=0)
-    return next((unit for unit, size in _UNITS.items() if largest / size <= _LARGEST), "MB")
-
-
-def _zeros(info: AttemptInfo) -> str:
-    if info.status != "ok" and math.isnan(info.error):
-        return "-"  # those at some moment of a training that failed
-    return f"{100 * info.zero_weights / info.total_weights:.1f} %" if info.total_weights else "-"
-
-
-def _sizes(info: AttemptInfo, unit: int) -> tuple[str, ...]:
-    sizes = (getattr(info, name) for name in _SIZES)
-    return tuple("-" if size is None else f"{size / unit:,.0f}" for size in sizes)
-
-
-def _error(info: AttemptInfo) -> str:
-    if math.isnan(info.error):
-        return "-" if info.status == "ok" else "failed"
-    return f"{info.error:.3e}"
-
-
-def _change(info: AttemptInfo, original: AttemptInfo | None) -> str:
-    if original is None or info.name == original.name or not math.isfinite(info.error):
-        return ""
-    if not original.error > 0:
-        return ""
-    ratio = info.error / original.error
-    if ratio < 11:
-        return f"{100 * (ratio - 1):+.1f} %"
-    return f"x{ratio:.0f}" if ratio < 1e6 else f"x{ratio:.0e}"
 
 
 def _export(name: str, entry: Mapping[str, Any]) -> str:
