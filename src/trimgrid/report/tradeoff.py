@@ -13,7 +13,7 @@ from trimgrid.errors import InputError
 from trimgrid.report.axes import draw_axes
 from trimgrid.report.figures import BLUE, GREY, RED, new_figure, save_png
 from trimgrid.report.frame import Frame, draw_line, draw_strokes, text_size, write
-from trimgrid.report.labels import Box, place_labels, place_where_room
+from trimgrid.report.labels import Box, box_around, place_labels, place_where_room
 from trimgrid.report.markers import MARKERS, SIZE_TITLES, marker_style
 from trimgrid.report.tradeoff_data import Kind, Point, Tradeoff, tradeoff_data
 from trimgrid.results import AttemptInfo
@@ -95,7 +95,7 @@ def _draw_points(figure: Figure, frame: Frame, data: Tradeoff) -> list[Box]:
             if point.error_range is not None
         ]
         _draw_bars(figure, bars, kind, data.crowded)
-        boxes += [_around((x, low), (x, high)) for x, low, high in bars]
+        boxes += [box_around((x, low), (x, high)) for x, low, high in bars]
     return boxes
 
 
@@ -135,7 +135,7 @@ def _draw_front(figure: Figure, frame: Frame, data: Tradeoff) -> list[Box]:
     # Paler where bars lie on it.
     alpha = 0.35 if data.repeated else 0.6
     draw_strokes(figure, [corners], colors=BLUE, linewidths=1.3, alpha=alpha, zorder=2)
-    return [_around(*ends) for ends in itertools.pairwise(corners)]
+    return [box_around(*ends) for ends in itertools.pairwise(corners)]
 
 
 def _draw_legend(figure: Figure, data: Tradeoff) -> None:
@@ -175,9 +175,3 @@ def _write_names(figure: Figure, frame: Frame, data: Tradeoff, lines: Sequence[B
         nearest = (min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3]))
         if math.dist((x, y), nearest) > radius + _LEADER_FROM:
             draw_line(figure, [x, nearest[0]], [y, nearest[1]], color=GREY, linewidth=0.8, zorder=2)
-
-
-def _around(start: tuple[float, float], end: tuple[float, float]) -> Box:
-    """Return a thin box around an upright or level line."""
-    (x0, y0), (x1, y1) = start, end
-    return (min(x0, x1) - 1.5, min(y0, y1) - 1.5, max(x0, x1) + 1.5, max(y0, y1) + 1.5)

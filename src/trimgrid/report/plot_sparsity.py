@@ -1,0 +1,95 @@
+"""How sparse the attempts were to become, and have become, as axes of matplotlib."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from trimgrid.cells import shortened
+from trimgrid.errors import InputError
+from trimgrid.report.figures import GREY
+from trimgrid.report.line_styles import attempt_styles
+from trimgrid.report.notebook_figure import NAME_LETTERS, add_legend, axes_for, label_axes, plain
+from trimgrid.report.sparsity_data import TensorSparsity, sparsity_steps, tensor_sparsity
+from trimgrid.stored.results import StoredResults
+
+_MOST_LABELS = 60
+_MOST_NUMBERS = 15  # tensors or attempts with a number in each field
+_DARK = 0.55  # a sparsity from which on viridis is so light that letters on it are black
+
+
+def plot_sparsity(results: StoredResults, by: str = "step", ax: Axes | None = None) -> Figure:
+    """Draw how sparse the attempts of a run are: see `trimgrid.runs.results.Results`."""
+    if by not in ("step", "tensor"):
+        raise InputError(
+            "Sparsity is drawn by step or by tensor. "
+            f"Received: by={by!r:.60}. Give by='step' or by='tensor'."
+        )
+    if not results.attempts:
+        raise InputError(
+            "There must be a finished attempt to draw, besides the original. "
+            "Received: none. Resume the run."
+        )
+    return _plot_steps(results, ax) if by == "step" else _plot_tensors(results, ax)
+
+
+def _plot_steps(results: StoredResults, ax: Axes | None) -> Figure:
+    data = sparsity_steps({each.name: each.details for each in results.attempts})
+    drawn = axes_for(ax, 9.0, 5.0)
+    styles = attempt_styles(results, list(data.lines))
+    grey: dict[str, Any] = {"color": GREY, "linewidth": 0.8, "alpha": 0.5}
+    entries = []
+    others = 0
+    for name, (steps, sparsity) in data.lines.items():
+        style = styles.get(name, grey)
+        every = max(1, len(steps) // 10)
+        (line,) = drawn.plot(steps, sparsity, drawstyle="steps-post", markevery=every, **style)
+        if name in styles:
+            entries.append((line, name))
+        else:
+            others += 1
+            other = line
+    if others:
+        entries.append((other, f"{others} others"))
+    drawn.set_ylim(-0.02, 1.02)
+    drawn.yaxis.set_major_formatter(PercentFormatter(1.0))
+    drawn.margins(x=0.02)
+    label_axes(drawn, "training step", "planned sparsity", data.note)
+    add_legend(drawn, entries, beside=ax is None, fontsize="small")
+    return drawn.figure
+
+
+def _plot_tensors(results: StoredResults, ax: Axes | None) -> Figure:
+    data = tensor_sparsity({each.name: each.details for each in results.attempts})
+    rows, columns = data.sparsity.shape
+    drawn = axes_for(ax, 4.0 + 0.45 * min(columns, 40), 2.6 + 0.28 * min(rows, 60))
+    image = drawn.imshow(data.sparsity, cmap="viridis", vmin=0, vmax=1, aspect="auto")
+    drawn.set_facecolor("none")  # what an attempt does not prune stays empty
+    bar = drawn.figure.colorbar(image, ax=drawn, format=PercentFormatter(1.0))
+    bar.set_label("sparsity")
+    _name(drawn.yaxis, data.tensors, 0)
+    _name(drawn.xaxis, data.attempts, 90)
+    if max(rows, columns) <= _MOST_NUMBERS:
+        _write_numbers(drawn, data)
+    label_axes(drawn, "", "", data.note)
+    return drawn.figure
+
+
+def _name(axis: Any, names: list[str], rotation: int) -> None:
+    """Write the names at an axis, of very many every second, third ..."""
+    places = range(0, len(names), -(-len(names) // _MOST_LABELS))
+    texts = [plain(shortened(names[place], NAME_LETTERS)) for place in places]
+    style = {key: value for key, value in plain("").items() if key != "text"}
+    axis.set_ticks([*places], [text["text"] for text in texts], rotation=rotation, **style)
+
+
+def _write_numbers(ax: Axes, data: TensorSparsity) -> None:
+    for (row, column), value in np.ndenumerate(data.sparsity):
+        if np.isfinite(value):
+            color = "black" if value >= _DARK else "white"
+            text = f"{100 * value:.0f}"
+            ax.text(column, row, text, color=color, fontsize=8, ha="center", va="center")
