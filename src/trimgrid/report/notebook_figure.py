@@ -6,7 +6,7 @@ import io
 import textwrap
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ _DPI = 110
 _LETTERS_AN_INCH = 13
 
 
-class NotebookFigure(Figure):  # type: ignore[misc]
+class NotebookFigure(Figure):
     """A figure that a notebook shows also where pyplot, which sees to that, was not imported."""
 
     def _repr_png_(self) -> bytes:
@@ -33,22 +33,24 @@ class NotebookFigure(Figure):  # type: ignore[misc]
         return png.getvalue()
 
 
-def axes_for(ax: Axes | None, width: float, height: float) -> Any:
-    """Return `ax`, or the axes of a new figure outside of pyplot's global state; sizes in inches.
+def axes_for(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
+    """Return the figure of `ax`, and it, or a new figure outside of pyplot's global state.
 
-    Raises `InputError` for what is no `Axes`.
+    `width` and `height` are those of a new figure, in inches. Raises `InputError` for no `Axes`.
 
-    >>> type(axes_for(None, 4.0, 3.0).figure).__name__
-    'NotebookFigure'
+    >>> figure, ax = axes_for(None, 4.0, 3.0)
+    >>> ax.figure is figure
+    True
     """
     if ax is None:
-        return NotebookFigure((width, height), dpi=_DPI, layout="constrained").subplots()
+        figure = NotebookFigure((width, height), dpi=_DPI, layout="constrained")
+        return figure, figure.subplots()
     if not isinstance(ax, Axes):
         raise InputError(
             "ax must be one Axes of matplotlib. "
             f"Received: a {type(ax).__name__}. Give one of it, such as axes[0], or None."
         )
-    return ax
+    return cast(Figure, ax.figure), ax
 
 
 def plain(text: str) -> dict[str, Any]:
@@ -78,12 +80,13 @@ def label_axes(ax: Axes, x: str, y: str, note: str = "") -> None:
         label.update({**plain(""), "text": text})
 
 
-class _RoundLog(LogFormatterSciNotation):  # type: ignore[misc]
+class _RoundLog(LogFormatterSciNotation):
     """Writes 0.5 and 20 at a logarithmic axis, powers of ten only where one is far from 1."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         label = super().__call__(x, pos)
-        low, high = self.axis.get_view_interval()
+        axis: Any = self.axis  # set when the formatter is given to one
+        low, high = axis.get_view_interval()
         return f"{x:g}" if label and low >= 1e-4 and high < 1e5 else str(label)
 
 

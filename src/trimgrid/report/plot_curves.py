@@ -30,7 +30,7 @@ def plot_curves(results: StoredResults, metric: str = "loss", ax: Axes | None = 
             "There must be a finished attempt to draw. Received: none. Resume the run."
         )
     data = training_curves({info.name: info.history for info in infos}, metric)
-    drawn = axes_for(ax, 9.0, 5.0)
+    figure, drawn = axes_for(ax, 9.0, 5.0)
     styles = attempt_styles(results, list(data.training))
     grey = [name for name in data.training if name not in styles]
     for name in (*grey, *reversed(styles)):  # the original lies on top
@@ -45,7 +45,7 @@ def plot_curves(results: StoredResults, metric: str = "loss", ax: Axes | None = 
         entries.append((Line2D([], [], color=GREY), f"{len(grey)} others"))
     entries += _kinds(data)
     add_legend(drawn, entries, beside=ax is None, fontsize="small")
-    return drawn.figure
+    return figure
 
 
 def _draw(ax: Axes, data: TrainingCurves, name: str, style: dict[str, Any] | None) -> None:

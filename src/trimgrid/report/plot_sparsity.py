@@ -17,7 +17,7 @@ from trimgrid.report.notebook_figure import NAME_LETTERS, add_legend, axes_for, 
 from trimgrid.report.sparsity_data import TensorSparsity, sparsity_steps, tensor_sparsity
 from trimgrid.stored.results import StoredResults
 
-_MOST_LABELS = 60
+_LABEL_HEIGHT = 14  # points
 _MOST_NUMBERS = 15  # tensors or attempts with a number in each field
 _DARK = 0.55  # a sparsity from which on viridis is so light that letters on it are black
 
@@ -39,7 +39,7 @@ def plot_sparsity(results: StoredResults, by: str = "step", ax: Axes | None = No
 
 def _plot_steps(results: StoredResults, ax: Axes | None) -> Figure:
     data = sparsity_steps({each.name: each.details for each in results.attempts})
-    drawn = axes_for(ax, 9.0, 5.0)
+    figure, drawn = axes_for(ax, 9.0, 5.0)
     styles = attempt_styles(results, list(data.lines))
     grey: dict[str, Any] = {"color": GREY, "linewidth": 0.8, "alpha": 0.5}
     entries = []
@@ -60,28 +60,30 @@ def _plot_steps(results: StoredResults, ax: Axes | None) -> Figure:
     drawn.margins(x=0.02)
     label_axes(drawn, "training step", "planned sparsity", data.note)
     add_legend(drawn, entries, beside=ax is None, fontsize="small")
-    return drawn.figure
+    return figure
 
 
 def _plot_tensors(results: StoredResults, ax: Axes | None) -> Figure:
     data = tensor_sparsity({each.name: each.details for each in results.attempts})
     rows, columns = data.sparsity.shape
-    drawn = axes_for(ax, 4.0 + 0.45 * min(columns, 40), 2.6 + 0.28 * min(rows, 60))
+    figure, drawn = axes_for(ax, 4.0 + min(0.45 * columns, 9.0), 2.6 + min(0.28 * rows, 9.0))
     image = drawn.imshow(data.sparsity, cmap="viridis", vmin=0, vmax=1, aspect="auto")
     drawn.set_facecolor("none")  # what an attempt does not prune stays empty
-    bar = drawn.figure.colorbar(image, ax=drawn, format=PercentFormatter(1.0))
+    bar = figure.colorbar(image, ax=drawn, format=PercentFormatter(1.0))
     bar.set_label("sparsity")
-    _name(drawn.yaxis, data.tensors, 0)
-    _name(drawn.xaxis, data.attempts, 90)
+    area, inch = drawn.get_window_extent(), figure.dpi
+    _name(drawn.yaxis, data.tensors, area.height / inch, rotation=0)
+    _name(drawn.xaxis, data.attempts, area.width / inch, rotation=90)
     if max(rows, columns) <= _MOST_NUMBERS:
         _write_numbers(drawn, data)
     label_axes(drawn, "", "", data.note)
-    return drawn.figure
+    return figure
 
 
-def _name(axis: Any, names: list[str], rotation: int) -> None:
-    """Write the names at an axis, of very many every second, third ..."""
-    places = range(0, len(names), -(-len(names) // _MOST_LABELS))
+def _name(axis: Any, names: list[str], inches: float, rotation: int) -> None:
+    """Write the names at an axis so long, where not all have room every second, third ..."""
+    room = max(1, int(72 * inches / _LABEL_HEIGHT))
+    places = range(0, len(names), -(-len(names) // room))
     texts = [plain(shortened(names[place], NAME_LETTERS)) for place in places]
     style = {key: value for key, value in plain("").items() if key != "text"}
     axis.set_ticks([*places], [text["text"] for text in texts], rotation=rotation, **style)

@@ -45,7 +45,7 @@ def plot_tradeoff(
     original = results.find_original()
     infos = results.attempts if original is None else [original, *results.attempts]
     data = tradeoff_data(infos, size, with_original=original is not None)
-    drawn = axes_for(ax, 8.0, 5.0)
+    figure, drawn = axes_for(ax, 8.0, 5.0)
     error = f"{results.error_name} on the test data" + (", median of repeats" * data.repeated)
     if data.logarithmic:
         make_logarithmic(drawn)
@@ -56,12 +56,12 @@ def plot_tradeoff(
         drawn.text(
             0.5, 0.5, "nothing measured", transform=drawn.transAxes, ha="center", va="center"
         )
-        return drawn.figure
+        return figure
     legend = _draw_points(drawn, data)
     if ax is None:
-        drawn.figure.draw_without_rendering()  # places are known after the layout
+        figure.draw_without_rendering()  # places are known after the layout
     _write_names(drawn, data, legend)
-    return drawn.figure
+    return figure
 
 
 def _draw_points(ax: Axes, data: Tradeoff) -> Any:

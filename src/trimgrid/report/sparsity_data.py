@@ -88,8 +88,8 @@ def _check_recorded(details: Mapping[str, Details | None], recorded: set[str]) -
     if not recorded:
         raise InputError(
             "An attempt must have its sparsity recorded to be drawn. "
-            f"Received: {len(details)} attempts without. Remove them and run them again: "
-            "trimgrid before 0.2 did not record it."
+            f"Received: {len(details)} attempts without, as older runs are. "
+            "Remove them from the run directory and run them again."
         )
 
 

@@ -80,17 +80,16 @@ def training_curves(histories: Mapping[str, History], metric: str) -> TrainingCu
             "A metric must be in the history of the training. "
             f"Received: metric={metric!r:.60}. {suggestion(str(metric), known)}"
         )
-    curves = [
+    training, validation = (
         {name: _curve(each, key) for name, each in columns.items() if key in each}
         for key in (metric, _VALIDATION + metric)
-    ]
-    lows = [curve.low[np.isfinite(curve.low)] for each in curves for curve in each.values()]
-    values = np.concatenate(lows)
-    missing = [name for name in columns if name not in curves[0]]
-    why = f"No {metric}" if any(columns[name] for name in missing) else "No history"
-    return TrainingCurves(
-        metric, *curves, left_out(why, missing), bool(values.size and values.min() > 0)
     )
+    curves = [*training.values(), *validation.values()]
+    values = np.concatenate([curve.low[np.isfinite(curve.low)] for curve in curves])
+    missing = [name for name in columns if name not in training]
+    why = f"No {metric}" if any(columns[name] for name in missing) else "No history"
+    logarithmic = bool(values.size and values.min() > 0)
+    return TrainingCurves(metric, training, validation, left_out(why, missing), logarithmic)
 
 
 def _curve(history: History, key: str) -> Curve:
