@@ -17,6 +17,7 @@ from trimgrid.report.notebook_figure import NAME_LETTERS, add_legend, axes_for, 
 from trimgrid.report.sparsity_data import TensorSparsity, sparsity_steps, tensor_sparsity
 from trimgrid.stored.results import StoredResults
 
+_LETTER = 0.09  # inches
 _LABEL_HEIGHT = 14  # points
 _MOST_NUMBERS = 15  # tensors or attempts with a number in each field
 _DARK = 0.55  # a sparsity from which on viridis is so light that letters on it are black
@@ -66,7 +67,11 @@ def _plot_steps(results: StoredResults, ax: Axes | None) -> Figure:
 def _plot_tensors(results: StoredResults, ax: Axes | None) -> Figure:
     data = tensor_sparsity({each.name: each.details for each in results.attempts})
     rows, columns = data.sparsity.shape
-    figure, drawn = axes_for(ax, 4.0 + min(0.45 * columns, 9.0), 2.6 + min(0.28 * rows, 9.0))
+    beside, below = (
+        _LETTER * min(NAME_LETTERS, max(map(len, names))) for names in (data.tensors, data.attempts)
+    )
+    width = 2.0 + beside + min(0.45 * columns, 9.0)
+    figure, drawn = axes_for(ax, width, 1.0 + below + min(0.28 * rows, 9.0))
     image = drawn.imshow(data.sparsity, cmap="viridis", vmin=0, vmax=1, aspect="auto")
     drawn.set_facecolor("none")  # what an attempt does not prune stays empty
     bar = figure.colorbar(image, ax=drawn, format=PercentFormatter(1.0))

@@ -100,10 +100,12 @@ def _draw_points(ax: Axes, data: Tradeoff) -> Any:
 
 def _corners(data: Tradeoff) -> list[tuple[float, float]]:
     """Return the corners of the front: from the upper edge, by its points, to the right edge."""
-    corners = [(data.front[0].size, data.error_range[1])]
+    corners: list[tuple[float, float]] = []
+    height = data.error_range[1]
     for point in data.front:
-        corners += [(point.size, corners[-1][1]), (point.size, point.error)]
-    return [*corners, (data.size_range[1], corners[-1][1])]
+        corners += [(point.size, height), (point.size, point.error)]
+        height = point.error
+    return [*corners, (data.size_range[1], height)]
 
 
 def _write_names(ax: Axes, data: Tradeoff, legend: Any) -> None:
