@@ -95,7 +95,7 @@ def test_an_attempt() -> None:
         [".keras", "30,000 bytes"],
         [".tflite", "7,272 bytes"],
         ["Zipped .tflite", "4,300 bytes"],
-        ["Error", "4.100e-04 (median of 3, 4.0E-04 to 5.0E-04)"],
+        ["Error", "4.100e-04 (median of 3, 4.0e-04 to 5.0e-04)"],
         ["Status", "ok"],
     ]
     assert all("right" in styles[1] for styles in read.styles[:-1])

@@ -360,3 +360,25 @@ def test_what_is_refused(tmp_path: Path) -> None:
 def test_a_single_epoch_is_a_point(tmp_path: Path) -> None:
     figure = plotted(stored(tmp_path, history={"epoch": [1], "loss": [0.5]}), "curves")
     assert {line.get_marker() for line in figure.axes[0].lines} == {"o"}
+
+
+@pytest.mark.parametrize(("layout", "outside"), [(None, False), ("constrained", True)])
+def test_a_legend_is_beside_where_the_layout_makes_room(
+    tmp_path: Path, layout: Any, outside: bool
+) -> None:
+    ax = Figure((9, 4), layout=layout).subplots()
+    figure = plotted(stored(tmp_path), "curves", ax)
+    box, area = ax.get_legend().get_window_extent(), ax.get_window_extent()
+    assert (box.x0 >= area.x1) == outside
+    assert box.x1 <= figure.bbox.x1
+
+
+def test_no_name_of_the_tradeoff_hides_the_legend_or_another(tmp_path: Path) -> None:
+    names = ["original", *(f"a rather long name of attempt {k}" for k in range(12))]
+    errors = [0.01 * 1.5**k for k in range(13)]
+    ax = plotted(stored(tmp_path, names, errors=errors), "tradeoff").axes[0]
+    boxes = [text.get_window_extent() for text in ax.texts if text.get_text()]
+    boxes.append(ax.get_legend().get_window_extent())
+    assert len(boxes) == 14
+    for k, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:k])

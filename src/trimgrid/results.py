@@ -166,7 +166,7 @@ class AttemptInfo:
             if (measured := getattr(self, size)) is not None:
                 *zipped, kind, _ = size.split("_")
                 numbers[f"Zipped .{kind}" if zipped else f".{kind}"] = f"{measured:,} bytes"
-        numbers["Error"] = error_cell(self) + self._range_text()
+        numbers["Error"] = error_cell(self) + self._range_text().lower()
         facts: list[tuple[str, str, Align]] = [(*each, "right") for each in numbers.items()]
         return facts_html(self.name, [*facts, ("Status", self.status, "left")])
 

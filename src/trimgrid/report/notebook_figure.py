@@ -12,6 +12,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogFormatterSciNotation
 
 from trimgrid.cells import shortened
@@ -21,6 +22,7 @@ NAME_LETTERS = 40
 """So many letters of a name are shown beside lines and points."""
 
 _DPI = 110
+_EDGE = 0.08  # inches
 _LETTERS_AN_INCH = 13
 
 
@@ -43,7 +45,8 @@ def axes_for(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes
     True
     """
     if ax is None:
-        figure = NotebookFigure((width, height), dpi=_DPI, layout="constrained")
+        layout = ConstrainedLayoutEngine(w_pad=_EDGE, h_pad=_EDGE)
+        figure = NotebookFigure((width, height), dpi=_DPI, layout=layout)
         return figure, figure.subplots()
     if not isinstance(ax, Axes):
         raise InputError(
@@ -100,7 +103,11 @@ def make_logarithmic(ax: Axes) -> None:
 def add_legend(
     ax: Axes, entries: Sequence[tuple[Any, str]], *, beside: bool = False, **style: Any
 ) -> Any:
-    """Explain lines and markers by names, inside the axes where there is room, or beside them."""
+    """Explain lines and markers by names, where there is room inside the axes, or beside them.
+
+    Beside them only where the figure has a layout that makes room there.
+    """
+    beside = beside and cast(Figure, ax.figure).get_layout_engine() is not None
     place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if beside else {"loc": "best"}
     # A legend leaves out names that begin with an underscore: they come in afterwards.
     numbers = [str(place) for place in range(len(entries))]
@@ -108,6 +115,21 @@ def add_legend(
     for text, (_, name) in zip(legend.get_texts(), entries, strict=True):
         text.update(plain(shortened(name, NAME_LETTERS)))
     return legend
+
+
+def keep_place(ax: Axes, legend: Any) -> None:
+    """Let a legend stay where the best place was, whatever is drawn later."""
+    box, area = legend.get_window_extent(), ax.get_window_extent()
+    across = (box.x0 - area.x0) / max(area.width - box.width, 1)
+    up = (box.y0 - area.y0) / max(area.height - box.height, 1)
+    sides = [
+        names[min(max(round(2 * share), 0), 2)]
+        for names, share in (
+            (("lower", "center", "upper"), up),
+            (("left", "center", "right"), across),
+        )
+    ]
+    legend.set_loc(" ".join(dict.fromkeys(sides)))
 
 
 def _families() -> list[str]:

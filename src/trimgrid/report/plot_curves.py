@@ -44,7 +44,7 @@ def plot_curves(results: StoredResults, metric: str = "loss", ax: Axes | None = 
     if grey:
         entries.append((Line2D([], [], color=GREY), f"{len(grey)} others"))
     entries += _kinds(data)
-    add_legend(drawn, entries, beside=ax is None, fontsize="small")
+    add_legend(drawn, entries, beside=True, fontsize="small")
     return figure
 
 

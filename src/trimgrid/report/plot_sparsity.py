@@ -60,7 +60,7 @@ def _plot_steps(results: StoredResults, ax: Axes | None) -> Figure:
     drawn.yaxis.set_major_formatter(PercentFormatter(1.0))
     drawn.margins(x=0.02)
     label_axes(drawn, "training step", "planned sparsity", data.note)
-    add_legend(drawn, entries, beside=ax is None, fontsize="small")
+    add_legend(drawn, entries, beside=True, fontsize="small")
     return figure
 
 

@@ -21,6 +21,7 @@ from trimgrid.report.notebook_figure import (
     NAME_LETTERS,
     add_legend,
     axes_for,
+    keep_place,
     label_axes,
     make_logarithmic,
     plain,
@@ -60,6 +61,7 @@ def plot_tradeoff(
     legend = _draw_points(drawn, data)
     if ax is None:
         figure.draw_without_rendering()  # places are known after the layout
+    keep_place(drawn, legend)
     _write_names(drawn, data, legend)
     return figure
 
@@ -117,8 +119,6 @@ def _write_names(ax: Axes, data: Tradeoff, legend: Any) -> None:
     radii = [marker_style(p.kind, data.crowded)["markersize"] / 2 * point_size for p in points]
     # The legend is hidden by no name if it counts as points: squares side by side.
     box = legend.get_window_extent()
-    # It stays where it is: "best" would look for a place again, clear of the names.
-    legend.set_loc(tuple(ax.transAxes.inverted().transform((box.x0, box.y0))))
     half = box.height / 2
     squares = max(1, math.ceil(box.width / box.height))
     across = [box.x0 + min((2 * k + 1) * half, box.width - half) for k in range(squares)]
