@@ -366,7 +366,7 @@ def test_a_single_epoch_is_a_point(tmp_path: Path) -> None:
 def test_a_legend_is_beside_where_the_layout_makes_room(
     tmp_path: Path, layout: Any, outside: bool
 ) -> None:
-    ax = Figure((9, 4), layout=layout).subplots()
+    ax: Any = Figure((9, 4), layout=layout).subplots()
     figure = plotted(stored(tmp_path), "curves", ax)
     box, area = ax.get_legend().get_window_extent(), ax.get_window_extent()
     assert (box.x0 >= area.x1) == outside
