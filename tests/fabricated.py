@@ -143,7 +143,12 @@ def _config(place: int) -> dict[str, Any]:
 
 def _write_details(run: RunDirectory, planned: Planned, made: Made) -> None:
     curve = [made.error * (1 + 1 / epoch) for epoch in (1, 2, 3)]
-    columns = {"seed": [0] * 3, "epoch": [1, 2, 3], "loss": curve, "val_loss": curve[::-1]}
+    columns: dict[str, list[float]] = {
+        "seed": [0] * 3,
+        "epoch": [1, 2, 3],
+        "loss": curve,
+        "val_loss": curve[::-1],
+    }
     run.write_history(planned.id, columns)
     kernel = TensorSummary("dense/kernel", (10, 90), 900, made.zeros, None)
     bias = TensorSummary("dense/bias", (100,), 100, 0, "bias")

@@ -88,7 +88,9 @@ def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {"x": x, "y": y, "x_test": x[:50], "y_test": y[:50], "model": model}
 
 
-@pytest.mark.parametrize("page", ["docs/pruning.md", "docs/article.md", "docs/training.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/pruning.md", "docs/article.md", "docs/training.md", "docs/notebooks.md"]
+)
 def test_the_python_on_a_page_runs(page: str, names: dict[str, Any]) -> None:
     found = [text for _, text in blocks(page, "python")]
     assert found

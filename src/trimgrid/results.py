@@ -11,7 +11,9 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Self
 
 from trimgrid.atomic import replacing
+from trimgrid.cells import error_cell, zeros_cell
 from trimgrid.errors import InputError
+from trimgrid.html_table import Align, facts_html
 from trimgrid.terminal_text import one_line, printable
 
 if TYPE_CHECKING:
@@ -143,9 +145,7 @@ class AttemptInfo:
           Error (loss) value: 2.000000E-02
         """
         error = "not measured" if math.isnan(self.error) else f"{self.error:E}"
-        if self.error_range is not None:
-            low, high = self.error_range
-            error += f" (median of {len(self._finite_errors())}, {low:.1E} to {high:.1E})"
+        error += self._range_text()
         print(f"Model: {printable(self.name)}")
         print(f"  Total number of weights: {self.total_weights}")
         print(f"  Total number of non-zero weights: {self.nonzero_weights}")
@@ -155,6 +155,27 @@ class AttemptInfo:
         print(f"  Error (loss) value: {error}")
         if self.status != "ok":
             print(f"  Status: {one_line(self.status)}")
+
+    def _repr_html_(self) -> str:
+        """Return the measurements as a small table, which notebooks show in place of the repr."""
+        numbers = {
+            "Weights": f"{self.total_weights:,}",
+            "Non-zero": f"{self.nonzero_weights:,}",
+            "Zeros": zeros_cell(self),
+        }
+        for size in SIZES:
+            if (measured := getattr(self, size)) is not None:
+                *zipped, kind, _ = size.split("_")
+                numbers[f"Zipped .{kind}" if zipped else f".{kind}"] = f"{measured:,} bytes"
+        numbers["Error"] = error_cell(self) + self._range_text().lower()
+        facts: list[tuple[str, str, Align]] = [(*each, "right") for each in numbers.items()]
+        return facts_html(self.name, [*facts, ("Status", self.status, "left")])
+
+    def _range_text(self) -> str:
+        if self.error_range is None:
+            return ""
+        low, high = self.error_range
+        return f" (median of {len(self._finite_errors())}, {low:.1E} to {high:.1E})"
 
     def _finite_errors(self) -> list[float]:
         return [float(error) for error in self.errors if math.isfinite(error)]

@@ -90,6 +90,16 @@ def place_where_room(
     return chosen
 
 
+def box_around(start: tuple[float, float], end: tuple[float, float]) -> Box:
+    """Return a thin box around an upright or level line, in pixels.
+
+    >>> box_around((10.0, 10.0), (10.0, 20.0))
+    (8.5, 8.5, 11.5, 21.5)
+    """
+    (x0, y0), (x1, y1) = start, end
+    return (min(x0, x1) - 1.5, min(y0, y1) - 1.5, max(x0, x1) + 1.5, max(y0, y1) + 1.5)
+
+
 def _candidates(
     points: Sequence[tuple[float, float]],
     sizes: Sequence[tuple[float, float]],

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trimgrid.cells import (
+    ZIPPED_SIZES,
+    change_cell,
+    error_cell,
+    size_cells,
+    size_unit,
+    zeros_cell,
+)
 from trimgrid.report.text_widths import cell_width, padded, shortened, wrapped
 from trimgrid.results import AttemptInfo
 from trimgrid.terminal_text import one_line, printable
@@ -20,9 +27,6 @@ _LINE_WIDTH = 80
 _NOTES = 20
 _HEAD = ("Attempt", "Zeros", "Zipped h5", "keras", "tflite", "Error", "Change")
 _LEAST_WIDTHS = (8, 10, 10, 10, 10, 9)  # of all columns but the name's
-_SIZES = ("zipped_h5_size", "zipped_keras_size", "zipped_tflite_size")
-_UNITS = {"Bytes": 1, "kB": 1000, "MB": 1_000_000}
-_LARGEST = 9_999_999  # number of a unit: what a column has room for
 
 
 def run_table(results: StoredResults, error_name: str) -> str:
@@ -34,9 +38,9 @@ def run_table(results: StoredResults, error_name: str) -> str:
     terminal, if there is one.
     """
     infos = list(results)
-    unit = _unit(infos)
+    unit = size_unit(infos)
     front = {info.name for info in results.pareto()}
-    lines = _lines(infos, results.find_original(), _UNITS[unit], front)
+    lines = _lines(infos, results.find_original(), unit, front)
     lines += ["", *_legend(infos, error_name, unit)]
     wrong = [info for info in infos if info.status != "ok"]
     for info in wrong[:_NOTES]:
@@ -68,9 +72,9 @@ def attempt_text(info: AttemptInfo, original: AttemptInfo | None, error_name: st
     """
     lines = [
         printable(info.name),
-        f"  {'Zeros':<16}{_zeros(info):>10} of {info.total_weights:,} weights",
+        f"  {'Zeros':<16}{zeros_cell(info):>10} of {info.total_weights:,} weights",
     ]
-    for name in _SIZES:
+    for name in ZIPPED_SIZES:
         size = getattr(info, name)
         if size is None:
             continue
@@ -78,8 +82,8 @@ def attempt_text(info: AttemptInfo, original: AttemptInfo | None, error_name: st
         less = "" if not before else f", {before / size:.2f}x smaller than the original"
         ending = name.split("_")[1]
         lines.append(f"  {f'Zipped .{ending}':<16}{size:>10,} bytes{less}")
-    notes = [printable(error_name), "" if original is None else _change(info, original)]
-    lines.append(f"  {'Error':<16}{_error(info):>10} ({', '.join(filter(None, notes))})")
+    notes = [printable(error_name), "" if original is None else change_cell(info, original)]
+    lines.append(f"  {'Error':<16}{error_cell(info):>10} ({', '.join(filter(None, notes))})")
     if info.status != "ok":
         lines += wrapped(f"  Status: {one_line(info.status)}", _LINE_WIDTH)
     return "\n".join(lines) + "\n"
@@ -92,7 +96,7 @@ def going_on_text(results: StoredResults, folder: Path) -> str:
 
 
 def _lines(
-    infos: Sequence[AttemptInfo], original: AttemptInfo | None, unit: int, front: Set[str]
+    infos: Sequence[AttemptInfo], original: AttemptInfo | None, unit: str, front: Set[str]
 ) -> list[str]:
     """The head and a line for each attempt; columns are as wide as what is in them.
 
@@ -101,7 +105,12 @@ def _lines(
     rows: list[tuple[str, ...]] = [(" ", *_HEAD)]
     for info in infos:
         mark = "*" if info.name in front else " "
-        cells = (_zeros(info), *_sizes(info, unit), _error(info), _change(info, original))
+        cells = (
+            zeros_cell(info),
+            *size_cells(info, unit),
+            error_cell(info),
+            change_cell(info, original),
+        )
         rows.append((mark, printable(info.name), *cells))
     columns = list(zip(*rows, strict=True))
     told = [place for place, (_, *cells) in enumerate(columns) if place < 2 or {*cells} - {"-", ""}]
@@ -118,40 +127,6 @@ def _lines(
         row = "".join(f"{cell:>{width}}" for cell, width in zip(rest, widths, strict=True))
         lines.append(f"{mark} {shown}{row}".rstrip())
     return lines
-
-
-def _unit(infos: Sequence[AttemptInfo]) -> str:
-    """The first unit of sizes in which the largest has room in its column."""
-    largest = max((getattr(info, name) or 0 for info in infos for name in _SIZES), default=0)
-    return next((unit for unit, size in _UNITS.items() if largest / size <= _LARGEST), "MB")
-
-
-def _zeros(info: AttemptInfo) -> str:
-    if info.status != "ok" and math.isnan(info.error):
-        return "-"  # those at some moment of a training that failed
-    return f"{100 * info.zero_weights / info.total_weights:.1f} %" if info.total_weights else "-"
-
-
-def _sizes(info: AttemptInfo, unit: int) -> tuple[str, ...]:
-    sizes = (getattr(info, name) for name in _SIZES)
-    return tuple("-" if size is None else f"{size / unit:,.0f}" for size in sizes)
-
-
-def _error(info: AttemptInfo) -> str:
-    if math.isnan(info.error):
-        return "-" if info.status == "ok" else "failed"
-    return f"{info.error:.3e}"
-
-
-def _change(info: AttemptInfo, original: AttemptInfo | None) -> str:
-    if original is None or info.name == original.name or not math.isfinite(info.error):
-        return ""
-    if not original.error > 0:
-        return ""
-    ratio = info.error / original.error
-    if ratio < 11:
-        return f"{100 * (ratio - 1):+.1f} %"
-    return f"x{ratio:.0f}" if ratio < 1e6 else f"x{ratio:.0e}"
 
 
 def _export(name: str, entry: Mapping[str, Any]) -> str:

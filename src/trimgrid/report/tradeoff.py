@@ -7,13 +7,14 @@ import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trimgrid.errors import InputError
 from trimgrid.report.axes import draw_axes
-from trimgrid.report.figures import BLUE, GREY, INK, ORANGE, RED, new_figure, save_png
+from trimgrid.report.figures import BLUE, GREY, RED, new_figure, save_png
 from trimgrid.report.frame import Frame, draw_line, draw_strokes, write
-from trimgrid.report.labels import Box, place_labels, place_where_room
+from trimgrid.report.labels import Box, box_around, place_labels, place_where_room
+from trimgrid.report.markers import MARKERS, SIZE_TITLES, marker_style
 from trimgrid.report.picture_text import drawable, fitting, text_size
 from trimgrid.report.tradeoff_data import Kind, Point, Tradeoff, tradeoff_data
 from trimgrid.results import AttemptInfo
@@ -21,16 +22,6 @@ from trimgrid.results import AttemptInfo
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_SIZES = {
-    f"{zipped}{kind}_size": f"{zipped.replace('_', ' ')}.{kind} size (kB)"
-    for kind in ("tflite", "h5", "keras")
-    for zipped in ("zipped_", "")
-}
-_MARKERS: dict[Kind, dict[str, Any]] = {
-    "original": {"zorder": 5, "marker": "*", "size": 16, "face": ORANGE, "edge": INK},
-    "on the Pareto front": {"zorder": 4, "marker": "o", "size": 8.4, "face": BLUE, "edge": "white"},
-    "beaten by another": {"zorder": 3, "marker": "X", "size": 7.7, "face": GREY, "edge": "white"},
-}
 _WIDTH, _HEIGHT = 9.0, 6.2  # inches
 _LEFT, _BOTTOM, _RIGHT, _TOP = 0.05, 0.08, _WIDTH - 0.15, _HEIGHT - 0.38
 _NOTE_LINE, _NOTE_LETTERS = 0.17, 120
@@ -59,10 +50,10 @@ def save_tradeoff(
     The file appears whole or not at all, with the same bytes for the same input. Raises
     `InputError` for no attempts and an unknown size, `OSError` where the folder can't be written.
     """
-    if size not in _SIZES:
+    if size not in SIZE_TITLES:
         raise InputError(
             f"The size must be one of an attempt's sizes. Received: size={size!r}. "
-            f"Choose one of {', '.join(_SIZES)}."
+            f"Choose one of {', '.join(SIZE_TITLES)}."
         )
     if not infos:
         raise InputError("There must be an attempt to draw. Received: no attempts. Give one.")
@@ -81,7 +72,7 @@ def save_tradeoff(
             data.size_range,
             data.error_range,
             data.logarithmic,
-            _SIZES[size],
+            SIZE_TITLES[size],
             f"{error_name} on the test data" + (", median of repeats" if data.repeated else ""),
         )
         _draw_legend(figure, data)
@@ -96,37 +87,23 @@ def save_tradeoff(
 def _draw_points(figure: Figure, frame: Frame, data: Tradeoff) -> list[Box]:
     """Draw markers and bars, and return boxes around the bars."""
     boxes = []
-    for kind in _MARKERS:
+    for kind in MARKERS:
         points = [point for point in data.points if point.kind == kind]
         x, y = _places(frame, points)
-        draw_line(figure, x, y, **_style(kind, data.crowded))
+        draw_line(figure, x, y, **marker_style(kind, data.crowded))
         bars = [
             (across, *frame.up(point.error_range).tolist())
             for across, point in zip(x, points, strict=True)
             if point.error_range is not None
         ]
         _draw_bars(figure, bars, kind, data.crowded)
-        boxes += [_around((x, low), (x, high)) for x, low, high in bars]
+        boxes += [box_around((x, low), (x, high)) for x, low, high in bars]
     return boxes
 
 
 def _places(frame: Frame, points: Sequence[Point]) -> tuple[list[float], list[float]]:
     x, y = frame.across([p.size for p in points]), frame.up([p.error for p in points])
     return x.tolist(), y.tolist()
-
-
-def _style(kind: Kind, crowded: bool) -> dict[str, Any]:
-    marker = _MARKERS[kind]
-    dot = crowded and kind == "beaten by another"
-    return {
-        "linestyle": "none",
-        "marker": "o" if dot else marker["marker"],
-        "markersize": 3 if dot else marker["size"] * (0.75 if crowded else 1),
-        "markerfacecolor": marker["face"],
-        "markeredgecolor": marker["edge"],
-        "markeredgewidth": 0 if dot else 0.8,
-        "zorder": marker["zorder"],
-    }
 
 
 def _draw_bars(
@@ -140,7 +117,7 @@ def _draw_bars(
     draw_strokes(
         figure,
         strokes,
-        colors=_MARKERS[kind]["face"],
+        colors=MARKERS[kind]["face"],
         linewidths=0.5 if thin else 1.5,
         alpha=0.4 if thin else 1,
         zorder=2.1 if thin else 2.2,
@@ -160,20 +137,20 @@ def _draw_front(figure: Figure, frame: Frame, data: Tradeoff) -> list[Box]:
     # Paler where bars lie on it.
     alpha = 0.35 if data.repeated else 0.6
     draw_strokes(figure, [corners], colors=BLUE, linewidths=1.3, alpha=alpha, zorder=2)
-    return [_around(*ends) for ends in itertools.pairwise(corners)]
+    return [box_around(*ends) for ends in itertools.pairwise(corners)]
 
 
 def _draw_legend(figure: Figure, data: Tradeoff) -> None:
     """Write in the middle of the upper edge what the markers are."""
     inch, height = figure.dpi, (_HEIGHT - 0.19) * figure.dpi
-    kinds = [kind for kind in _MARKERS if any(point.kind == kind for point in data.points)]
+    kinds = [kind for kind in MARKERS if any(point.kind == kind for point in data.points)]
     labels = [*kinds, *(["range of repeats"] if data.repeated else [])]
     widths = [text_size(figure, label, _LEGEND_SIZE)[0] + 0.6 * inch for label in labels]
     left = (figure.bbox.width - sum(widths)) / 2
     for label, width in zip(labels, widths, strict=True):
         x = left + 0.2 * inch
-        if label in _MARKERS:
-            draw_line(figure, [x], [height], **_style(label, data.crowded))
+        if label in MARKERS:
+            draw_line(figure, [x], [height], **marker_style(label, data.crowded))
         else:
             _draw_bars(figure, [(x, height - 7, height + 7)], "beaten by another", False)
         write(figure, left + 0.38 * inch, height, label, _LEGEND_SIZE, "left", "center_baseline")
@@ -187,7 +164,7 @@ def _write_names(figure: Figure, frame: Frame, data: Tradeoff, lines: Sequence[B
     named = {id(point) for point in data.named}
     points = [*data.named, *(point for point in data.points if id(point) not in named)]
     pixels = list(zip(*_places(frame, points), strict=True))
-    radii = [_style(p.kind, data.crowded)["markersize"] / 2 * figure.dpi / 72 for p in points]
+    radii = [marker_style(p.kind, data.crowded)["markersize"] / 2 * figure.dpi / 72 for p in points]
     room = _NAME_SHARE * (frame.right - frame.left)
     names = [fitting(figure, point.name, _NAME_SIZE, room) for point in data.named]
     sizes = [text_size(figure, name, _NAME_SIZE) for name in names]
@@ -202,9 +179,3 @@ def _write_names(figure: Figure, frame: Frame, data: Tradeoff, lines: Sequence[B
         nearest = (min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3]))
         if math.dist((x, y), nearest) > radius + _LEADER_FROM:
             draw_line(figure, [x, nearest[0]], [y, nearest[1]], color=GREY, linewidth=0.8, zorder=2)
-
-
-def _around(start: tuple[float, float], end: tuple[float, float]) -> Box:
-    """Return a thin box around an upright or level line."""
-    (x0, y0), (x1, y1) = start, end
-    return (min(x0, x1) - 1.5, min(y0, y1) - 1.5, max(x0, x1) + 1.5, max(y0, y1) + 1.5)

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trimgrid.choosing import pareto_front
-from trimgrid.report.text_widths import shortened
+from trimgrid.report.left_out import left_out
 from trimgrid.results import AttemptInfo
-from trimgrid.terminal_text import printable
 
 Kind = Literal["original", "on the Pareto front", "beaten by another"]
 _MOST_NAMES = 30
 _CROWD = 100
-_MOST_MISSING = 8
-_NOTED_LETTERS = 60  # of a name
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,10 @@ class Tradeoff:
         return len(self.points) > _CROWD
 
 
-def tradeoff_data(infos: Sequence[AttemptInfo], size: str) -> Tradeoff:
-    """Return what `save_tradeoff` draws; the first of the attempts is the original.
+def tradeoff_data(
+    infos: Sequence[AttemptInfo], size: str, *, with_original: bool = True
+) -> Tradeoff:
+    """Return what `save_tradeoff` draws; the first attempt is the original, if it is with them.
 
     The front is that of the medians where attempts were repeated. The error's axis is logarithmic
     if all errors are above 0. The least error of some repeats may be 0 or less all the same: its
@@ -79,7 +78,7 @@ def tradeoff_data(infos: Sequence[AttemptInfo], size: str) -> Tradeoff:
     points = [
         Point(
             info.name,
-            _kind(info is infos[0], index in on_front),
+            _kind(with_original and info is infos[0], index in on_front),
             getattr(info, size) / 1000,
             float(info.error),
             info.error_range,
@@ -95,7 +94,7 @@ def tradeoff_data(infos: Sequence[AttemptInfo], size: str) -> Tradeoff:
         points,
         front,
         _named(points, front),
-        _note([info.name for info in infos if not _is_shown(info, size)]),
+        left_out("Not measured", [info.name for info in infos if not _is_shown(info, size)]),
         _with_margin([point.size for point in points]),
         _with_margin(ends, logarithmic),
         logarithmic,
@@ -117,14 +116,6 @@ def _named(points: list[Point], front: list[Point]) -> list[Point]:
         return points
     original = [point for point in points if point.kind == "original"]
     return original + [point for point in front if point.kind != "original"]
-
-
-def _note(missing: Sequence[str]) -> str:
-    if not missing:
-        return ""
-    more = f", and {len(missing) - _MOST_MISSING} more" if len(missing) > _MOST_MISSING else ""
-    names = (shortened(printable(name), _NOTED_LETTERS) for name in missing[:_MOST_MISSING])
-    return f"Not measured: {', '.join(names)}{more}"
 
 
 def _with_margin(values: Sequence[float], logarithmic: bool = False) -> tuple[float, float]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from trimgrid.report.run_html import run_html
 from trimgrid.run_directory.manifest import MANIFEST, read_manifest
 from trimgrid.stored.attempt import StoredAttempt
 from trimgrid.stored.results import StoredResults
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = [
     "Results",
@@ -22,6 +28,9 @@ class Results(StoredResults):
 
     `results[0]` and `results["half"]` give one of them, a slice gives a list. `folder` is the run
     directory, `settings` is what all attempts share, `about` when, where and how the run began.
+
+    A notebook shows them as a table. The plots return the figure of the `ax` that is given, or a
+    new one, which a notebook shows; pyplot is not touched.
     """
 
     def report(self, path: str | Path | None = None, *others: StoredResults) -> Path:
@@ -37,6 +46,75 @@ class Results(StoredResults):
         path = self.folder / PAGE if path is None else Path(path)
         save_page([self, *others], path)
         return path
+
+    def plot_tradeoff(self, ax: Axes | None = None, size: str | None = None) -> Figure:
+        """Draw size in kB (1,000 bytes) against error, and return the figure.
+
+        Steps join the Pareto front, a star is the original, bars are the ranges of repeats. The
+        error's axis is logarithmic if all errors are above 0. Of more than 30 attempts only the
+        original and the front are named, where there is room. `size` is one of
+        `trimgrid.results.SIZES`, None for `default_size`.
+
+        Raises `InputError` for an unknown size, and where no attempt is finished.
+
+        >>> from trimgrid.run_directory.manifest import Manifest, Planned
+        >>> sizes = (100, 100, 0, 4000, 3000, 1500, 1400)
+        >>> place = {"id": "a1", "folder": Path("run/attempts/a1"), "config": {}}
+        >>> original = StoredAttempt("original", *sizes, None, 0.02, **place)
+        >>> run = Manifest(Path("run"), {}, {}, (Planned("a1", "original", {}),))
+        >>> figure = Results(run, [original]).plot_tradeoff()
+        >>> figure.axes[0].get_xlabel()
+        'zipped .tflite size (kB)'
+        """
+        from trimgrid.report.plot_tradeoff import plot_tradeoff
+
+        return plot_tradeoff(self, size, ax)
+
+    def plot_curves(self, metric: str = "loss", ax: Axes | None = None) -> Figure:
+        """Draw a metric over the epochs of each training, and return the figure.
+
+        Lines are the metric on the validation data, dotted ones that on the training data; of
+        repeats the median, in a band of their range. The axis is logarithmic if all values are
+        above 0. Of more than 12 attempts the original and the Pareto front have a color. The
+        figure tells which attempts have no history.
+
+        Raises `InputError` for an unknown metric and where there is nothing to draw, `RunError` for
+        a history that is damaged.
+
+        >>> from trimgrid.run_directory.manifest import Manifest
+        >>> results = Results(Manifest(Path("run"), {}, {}, ()), [])
+        >>> results.plot_curves()  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        trimgrid.errors.InputError: There must be ... Received: none. Resume the run.
+        """
+        from trimgrid.report.plot_curves import plot_curves
+
+        return plot_curves(self, metric, ax)
+
+    def plot_sparsity(self, by: str = "step", ax: Axes | None = None) -> Figure:
+        """Draw how sparse the attempts are, and return the figure.
+
+        `by="step"`: the planned sparsity over the training steps. `by="tensor"`: the share of
+        zeros of each pruned tensor in each attempt, as a heat map. The figure tells of which
+        attempts it was not recorded.
+
+        Raises `InputError` for another `by` and where there is nothing to draw, `RunError` for
+        details that are damaged.
+
+        >>> from trimgrid.run_directory.manifest import Manifest
+        >>> results = Results(Manifest(Path("run"), {}, {}, ()), [])
+        >>> results.plot_sparsity(by="layer")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        trimgrid.errors.InputError: Sparsity is drawn ... Give by='step' or by='tensor'.
+        """
+        from trimgrid.report.plot_sparsity import plot_sparsity
+
+        return plot_sparsity(self, by, ax)
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
 
 
 def load_results(folder: str | Path) -> Results:

@@ -1,0 +1,41 @@
+"""The look of the points of a trade-off between size and error, and the names of the sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trimgrid.report.figures import BLUE, GREY, INK, ORANGE
+from trimgrid.report.tradeoff_data import Kind
+
+SIZE_TITLES = {
+    f"{zipped}{kind}_size": f"{zipped.replace('_', ' ')}.{kind} size (kB)"
+    for kind in ("tflite", "h5", "keras")
+    for zipped in ("zipped_", "")
+}
+"""What stands on the axis of each size."""
+
+MARKERS: dict[Kind, dict[str, Any]] = {
+    "original": {"zorder": 5, "marker": "*", "size": 16, "face": ORANGE, "edge": INK},
+    "on the Pareto front": {"zorder": 4, "marker": "o", "size": 8.4, "face": BLUE, "edge": "white"},
+    "beaten by another": {"zorder": 3, "marker": "X", "size": 7.7, "face": GREY, "edge": "white"},
+}
+"""Marker, size in points and colors of each kind of point."""
+
+
+def marker_style(kind: Kind, crowded: bool) -> dict[str, Any]:
+    """Return the style of a `Line2D` that draws points of a kind, smaller where it is crowded.
+
+    >>> marker_style("original", crowded=False)["marker"]
+    '*'
+    """
+    marker = MARKERS[kind]
+    dot = crowded and kind == "beaten by another"
+    return {
+        "linestyle": "none",
+        "marker": "o" if dot else marker["marker"],
+        "markersize": 3 if dot else marker["size"] * (0.75 if crowded else 1),
+        "markerfacecolor": marker["face"],
+        "markeredgecolor": marker["edge"],
+        "markeredgewidth": 0 if dot else 0.8,
+        "zorder": marker["zorder"],
+    }
