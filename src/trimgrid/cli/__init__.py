@@ -16,6 +16,7 @@ from trimgrid.cli.export import export
 from trimgrid.cli.models import inspect, size
 from trimgrid.cli.results import best, rm, show
 from trimgrid.cli.run import run
+from trimgrid.cli.watch import watch
 from trimgrid.errors import InputError, RunError
 
 _INTERRUPTED = 130
@@ -30,6 +31,7 @@ app = typer.Typer(
 
 _EXAMPLES: dict[Callable[..., None], str] = {
     run: "trimgrid run --model m.keras --data d.npz --loss mse --epochs 20",
+    watch: "trimgrid watch runs/m",
     show: "trimgrid show runs/m --sort size",
     best: "trimgrid best runs/m --max-increase 5%",
     export: "trimgrid export runs/m -o small.tflite --quantize int8",

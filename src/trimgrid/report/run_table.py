@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 import textwrap
@@ -10,6 +9,7 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trimgrid.report.cells import change_text, error_text, zeros_text
 from trimgrid.results import AttemptInfo
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def attempt_text(info: AttemptInfo, original: AttemptInfo | None, error_name: st
       Zipped .h5           1,000 bytes
       Error            2.000e-02 (loss: mse)
     """
-    lines = [info.name, f"  {'Zeros':<16}{_zeros(info):>10} of {info.total_weights:,} weights"]
+    lines = [info.name, f"  {'Zeros':<16}{zeros_text(info):>10} of {info.total_weights:,} weights"]
     for name in _SIZES:
         size = getattr(info, name)
         if size is None:
@@ -72,8 +72,8 @@ def attempt_text(info: AttemptInfo, original: AttemptInfo | None, error_name: st
         less = "" if not before else f", {before / size:.2f}x smaller than the original"
         ending = name.split("_")[1]
         lines.append(f"  {f'Zipped .{ending}':<16}{size:>10,} bytes{less}")
-    notes = [error_name, "" if original is None else _change(info, original)]
-    lines.append(f"  {'Error':<16}{_error(info):>10} ({', '.join(filter(None, notes))})")
+    notes = [error_name, "" if original is None else change_text(info, original)]
+    lines.append(f"  {'Error':<16}{error_text(info):>10} ({', '.join(filter(None, notes))})")
     if info.status != "ok":
         lines += _wrapped(f"  Status: {info.status}")
     return "\n".join(lines) + "\n"
@@ -95,7 +95,12 @@ def _lines(
     rows: list[tuple[str, ...]] = [(" ", *_HEAD)]
     for info in infos:
         mark = "*" if info.name in front else " "
-        cells = (_zeros(info), *_sizes(info, unit), _error(info), _change(info, original))
+        cells = (
+            zeros_text(info),
+            *_sizes(info, unit),
+            error_text(info),
+            change_text(info, original),
+        )
         rows.append((mark, info.name, *cells))
     columns = list(zip(*rows, strict=True))
     told = [place for place, (_, *cells) in enumerate(columns) if place < 2 or {*cells} - {"-", ""}]
@@ -132,32 +137,9 @@ def _unit(infos: Sequence[AttemptInfo]) -> str:
     return next((unit for unit, size in _UNITS.items() if largest / size <= _LARGEST), "MB")
 
 
-def _zeros(info: AttemptInfo) -> str:
-    if info.status != "ok" and math.isnan(info.error):
-        return "-"  # those at some moment of a training that failed
-    return f"{100 * info.zero_weights / info.total_weights:.1f} %" if info.total_weights else "-"
-
-
 def _sizes(info: AttemptInfo, unit: int) -> tuple[str, ...]:
     sizes = (getattr(info, name) for name in _SIZES)
     return tuple("-" if size is None else f"{size / unit:,.0f}" for size in sizes)
-
-
-def _error(info: AttemptInfo) -> str:
-    if math.isnan(info.error):
-        return "-" if info.status == "ok" else "failed"
-    return f"{info.error:.3e}"
-
-
-def _change(info: AttemptInfo, original: AttemptInfo | None) -> str:
-    if original is None or info.name == original.name or not math.isfinite(info.error):
-        return ""
-    if not original.error > 0:
-        return ""
-    ratio = info.error / original.error
-    if ratio < 11:
-        return f"{100 * (ratio - 1):+.1f} %"
-    return f"x{ratio:.0f}" if ratio < 1e6 else f"x{ratio:.0e}"
 
 
 def _export(name: str, entry: Mapping[str, Any]) -> str:
