@@ -12,7 +12,7 @@ from trimgrid.cli.options import RunArgument, SizeOption
 from trimgrid.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from trimgrid.report.watching import Watched
     from trimgrid.stored.following import Following
@@ -36,7 +36,6 @@ def watch(
     """
     from rich.console import Console
 
-    from trimgrid.choosing import check_size
     from trimgrid.report.watching import render
     from trimgrid.stored.following import Following
 
@@ -45,8 +44,6 @@ def watch(
             "The time between two looks must be from 0.1 to 3600 seconds. "
             f"Received: {interval:g}. Give for example 1."
         )
-    if size is not None:
-        check_size(size)
     following, console = Following(run), Console(highlight=False)
     terminal = console.is_terminal and not console.is_dumb_terminal
     with suppress(KeyboardInterrupt):
@@ -64,15 +61,18 @@ def _follow(following: Following, console: Console, size: str | None, interval: 
 
     from trimgrid.report.watching import render
 
+    def shown(watched: Watched) -> RenderableType:
+        return render(watched, size, console.width, console.height - 1)  # and the cursor's line
+
+    watched = _look(following)
+    first = shown(watched)
+    # Not given to Live at once: an interruption there would leave the cursor hidden.
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
-        while True:
-            watched = _look(following)
-            # The last line is for the cursor.
-            shown = render(watched, size, console.width, console.height - 1)
-            live.update(shown, refresh=True)
-            if watched.state.ended:
-                return
+        live.update(first, refresh=True)
+        while not watched.state.ended:
             time.sleep(interval)
+            watched = _look(following)
+            live.update(shown(watched), refresh=True)
 
 
 def _look(following: Following) -> Watched:

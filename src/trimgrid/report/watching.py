@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from trimgrid.choosing import check_size
 from trimgrid.errors import RunError
 from trimgrid.report.cells import change_text, error_text, zeros_text
 from trimgrid.report.estimated_end import estimated_end
@@ -52,6 +53,7 @@ def render(
     Raises `InputError` for an unknown size.
     """
     size = watched.results.default_size if size is None else size
+    check_size(size)
     head = [*_head(watched, width), *_progress(watched, width), *_found(watched, size)]
     failures = _failures(watched.results, width)
     rows = None if height is None else height - len(head) - len(failures)
@@ -64,8 +66,8 @@ def _head(watched: Watched, width: int) -> list[Text]:
     good = not ended or watched.state is RunState.FINISHED
     lines.append(_line(told, "green" if good else "yellow"))
     if ended and watched.results.unfinished:
-        again = "those that are planned and were not part of it" if good else "it again"
-        lines.append(_line(f"To go on, run {again}."))
+        others = "Others are planned: run their grid to finish them."
+        lines.append(_line(others if good else "To go on, run it again."))
         if command := watched.results.about.get("command"):
             lines.append(_labelled("Begun by", _fitted(str(command), width - _LABEL)))
     return lines
@@ -73,20 +75,20 @@ def _head(watched: Watched, width: int) -> list[Text]:
 
 def _state_text(watched: Watched) -> str:
     progress, now = watched.progress, watched.now
-    told = "at a time not known" if progress is None else f"at {_clock(progress.told, now)}"
     process = "its process"
     if watched.holder is not None:
         process = f"process {watched.holder.pid} on {watched.holder.host}"
     since = "" if progress is None else f" since {_clock(progress.began, now)}"
+    told = "" if progress is None else f" at {_clock(progress.told, now)}"
+    last = f", last{told}" if told else ""
     texts = {
         RunState.STARTING: f"Starting: {process} has told nothing yet.",
         RunState.TRAINING: f"Training{since}, {process}.",
         RunState.MEASURING: f"Measuring the last ones, all is trained; {process}.",
-        RunState.SILENT: f"No word from {process}, last {told}; from here it can't be known "
-        "whether it runs.",
-        RunState.FINISHED: "Finished." if progress is None else f"Finished {told}.",
-        RunState.STOPPED: "Stopped." if progress is None else f"Stopped {told}.",
-        RunState.GONE: f"Stopped: {process} is gone, killed or crashed; it last told {told}.",
+        RunState.SILENT: f"No word from {process}{last}; it may be gone.",
+        RunState.FINISHED: f"Finished{told}.",
+        RunState.STOPPED: f"Stopped{told}.",
+        RunState.GONE: f"Stopped: {process} is gone, killed or crashed.",
     }
     return texts[watched.state]
 
@@ -179,13 +181,16 @@ def _window(count: int, room: int | None, place: int) -> slice:
 
 
 def _aligned(rows: Sequence[tuple[str, ...]], marked: Sequence[bool], width: int) -> list[Text]:
-    """A head and rows in columns, names first; the marked ones stand out."""
-    _, *columns = zip(*rows, strict=True)
-    widths = [max(map(len, column)) + 2 for column in columns]
+    """A head and rows in columns, names first; the marked ones stand out.
+
+    A column with nothing in it is left out.
+    """
+    columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
+    widths = [max(map(len, column)) + 2 for column in columns[1:]]
     longest = max(cell_len(_plain(name)) for name, *_ in rows)
     room = min(longest, max(len("Front"), width - 2 - sum(widths)))
     lines = []
-    for (name, *cells), mark in zip(rows, (False, *marked), strict=True):
+    for (name, *cells), mark in zip(zip(*columns, strict=True), (False, *marked), strict=True):
         shown = _fitted(name, room)
         text = ("> " if mark else "  ") + shown + " " * (room - cell_len(shown))
         text += "".join(cell.rjust(each) for cell, each in zip(cells, widths, strict=True))
