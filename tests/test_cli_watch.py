@@ -24,6 +24,7 @@ import pytest
 
 from tests.test_run_table import INFOS, stored
 from trimgrid.cli import main
+from trimgrid.report import run_state
 from trimgrid.run_directory.progress_file import RunProgress, Work, read_progress, write_progress
 
 # A run of 20 epochs that takes as long as the test lets it: it waits for a file after each.
@@ -223,6 +224,32 @@ def test_the_lock_of_another_machine(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert re.fullmatch(line, capsys.readouterr().out.splitlines()[1])
 
 
+def test_a_run_that_ends_while_it_is_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process lives no more when that is asked, and told its end just before."""
+    stored(tmp_path, INFOS)
+    result = tmp_path / "attempts" / "0004" / "result.json"
+    result.rename(tmp_path / "late.json")
+    now = datetime.now(UTC)
+    progress = RunProgress(Work.MEASURING, now, now, 9, 9, (), 0, None, None, 75.0, 0.0)
+    write_progress(tmp_path, progress)
+    holder = {"pid": 2**30, "host": socket.gethostname(), "started": "2026-01-01T00:00:00+00:00"}
+    (tmp_path / "lock").write_text(json.dumps(holder), encoding="utf-8")
+
+    def is_alive(*arguments: object) -> bool:
+        (tmp_path / "late.json").rename(result)
+        write_progress(tmp_path, replace(progress, state=Work.FINISHED))
+        (tmp_path / "lock").unlink()
+        return False
+
+    monkeypatch.setattr(run_state, "is_alive", is_alive)
+    assert run_main(str(tmp_path)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("Finished at ")
+    assert any(line.startswith("Attempts  5 of 5 finished") for line in lines)
+
+
 def test_it_loads_no_framework(tmp_path: Path) -> None:
     stored(tmp_path, INFOS)
     code = """
@@ -230,6 +257,7 @@ import sys
 for name in ("keras", "jax", "tensorflow", "torch", "matplotlib", "plotly"):
     sys.modules[name] = None  # importing it fails
 from trimgrid.cli import main
+from trimgrid.report import run_state
 main(["watch", sys.argv[1]])
 """
     done = subprocess.run(

@@ -83,11 +83,13 @@ def _look(following: Following) -> Watched:
     from trimgrid.run_directory.holder import read_holder
     from trimgrid.run_directory.progress_file import read_progress
 
-    # In this order: a process tells its end, then lets go of the lock.
+    now = datetime.now().astimezone()
     holder = read_holder(following.folder)
+    lives = None
+    if holder is not None:
+        lives = is_alive(holder, read_progress(following.folder), now)
+    # In this order: what a process tells and keeps at its end is there when it is gone.
     progress = read_progress(following.folder)
     results = following.results()
-    now = datetime.now().astimezone()
-    lives = None if holder is None else is_alive(holder, progress, now)
     state = run_state(holder, lives, progress, len(results.unfinished))
     return Watched(results, holder, progress, state, now)
