@@ -24,7 +24,11 @@ KEYS = [
     "keras_size", "zipped_keras_size", "tflite_size", "zipped_tflite_size", "error", "errors",
     "status",
 ]  # fmt: skip
-BEGUN = {"manifest.json", "samples.npz"}  # of a run directory in which nothing is finished
+BEGUN = {
+    "manifest.json",
+    "progress.json",
+    "samples.npz",
+}  # of a run directory in which nothing is finished
 
 
 def command(*arguments: str, cwd: Path | None = None, **variables: str) -> Any:
@@ -170,7 +174,7 @@ def test_the_example_with_digits(tmp_path: Path) -> None:
 
 
 def test_help_has_an_example_for_each_command(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("run", "show", "best", "export", "rm", "example", "inspect", "size"):
+    for name in ("run", "watch", "show", "best", "export", "rm", "example", "inspect", "size"):
         assert run_main(name, "--help") == 0
         printed = capsys.readouterr().out
         assert f"Example: trimgrid {name}" in printed

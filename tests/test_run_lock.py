@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from trimgrid.errors import InputError
+from trimgrid.run_directory.holder import read_holder
 from trimgrid.run_directory.lock import RunLock
 
 HOLD = """
@@ -74,6 +75,20 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_anyone_may_read_who_holds_it(tmp_path: Path) -> None:
+    assert read_holder(tmp_path) is None
+    with hold(tmp_path) as process:
+        holder = read_holder(tmp_path)
+        assert holder is not None
+        assert (holder.pid, holder.host) == (process.pid, socket.gethostname())
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert read_holder(tmp_path) == holder  # a killed process leaves its lock
+    with RunLock(tmp_path):  # reading has not taken it
+        assert read_holder(tmp_path) != holder
+    assert read_holder(tmp_path) is None
+
+
 def test_the_same_process_and_its_threads_are_refused(tmp_path: Path) -> None:
     refused = []
 
@@ -118,6 +133,7 @@ def test_a_lock_of_another_machine_is_refused_and_stays(tmp_path: Path) -> None:
 )
 def test_a_damaged_lock_that_nobody_holds_is_taken_over(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "lock").write_bytes(content)
+    assert read_holder(tmp_path) is None
     with RunLock(tmp_path):
         assert json.loads((tmp_path / "lock").read_bytes())["pid"] == os.getpid()
     assert list(tmp_path.iterdir()) == []

@@ -14,13 +14,14 @@ _TEMPORARY = re.compile(r"\..+\.[1-9][0-9]*(\.[^.]+)?")
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary name beside `path` to write to; at the block's end it takes its place.
 
     What was written is on the disk before it takes the name, and the name is before the block is
-    left. If the block raises, the temporary file is removed and what was at `path` stays. The
-    temporary name keeps the ending, by which many writers tell the format. A killed process leaves
-    its temporary file: see `remove_leftovers`.
+    left; where it is not to be `durable` neither is waited for, and a power failure may leave the
+    earlier file or an empty one. If the block raises, the temporary file is removed and what was at
+    `path` stays. The temporary name keeps the ending, by which many writers tell the format. A
+    killed process leaves its temporary file: see `remove_leftovers`.
 
     Raises `OSError` where the folder is missing or can't be written, or the disk is full; its
     message names `path`.
@@ -36,9 +37,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield temporary
-        _sync(temporary, os.O_RDWR)
+        if durable:
+            _sync(temporary, os.O_RDWR)
         os.replace(temporary, path)
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     except BaseException as error:
         with suppress(OSError):  # a disk that can't be written refuses this as well
             temporary.unlink(missing_ok=True)

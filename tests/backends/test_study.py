@@ -16,6 +16,7 @@ from trimgrid.engines.sequential import SequentialEngine
 from trimgrid.errors import InputError, RunError
 from trimgrid.grids.expansion import expand_grid
 from trimgrid.grids.grid import AttemptConfig
+from trimgrid.run_directory.progress_file import Work, read_progress
 from trimgrid.run_directory.store import remove_attempt
 from trimgrid.runs.checking import ORIGINAL
 from trimgrid.runs.results import Results, load_results
@@ -371,6 +372,45 @@ def test_a_mistyped_engine_leaves_nothing_behind(tmp_path: Path) -> None:
         run(tmp_path / "run", [HALF], engine="vectorised")
     assert not (tmp_path / "run").exists()
     assert run(tmp_path / "run", [HALF], engine="auto")["half"].status == "ok"
+
+
+def test_a_run_tells_how_far_it_is(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def look(info: Any) -> None:
+        seen.append(read_progress(tmp_path))
+        if info.name == "half" and len(seen) == 2:
+            raise KeyboardInterrupt
+
+    options: dict[str, Any] = {"of": study(pretrain_epochs=3), "repeats": 2, "on_result": look}
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, **options)
+    stopped = load_results(tmp_path).progress
+    assert stopped is not None
+    assert (seen[0].state, seen[0].epochs, seen[0].total_epochs) == (Work.TRAINING, 3, 3 + 8)
+    assert (seen[0].names, seen[0].attempts) == ((ORIGINAL,), 1)
+    assert (seen[1].epochs, seen[1].names) == (3 + 4, ("half",))
+    assert (stopped.state, stopped.epochs, stopped.earlier_seconds) == (Work.STOPPED, 7, 0)
+    finished = run(tmp_path, **options).progress
+    assert finished is not None
+    assert (finished.state, finished.epochs, finished.total_epochs) == (Work.FINISHED, 4, 4)
+    assert finished.earlier_seconds == stopped.seconds > 0
+    assert finished.seconds > stopped.seconds
+    assert run(tmp_path, **options).progress == finished  # nothing was missing
+
+
+def test_a_run_that_fails_tells_that_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> Any:
+        raise RunError("no memory")
+
+    monkeypatch.setattr(SequentialEngine, "train", fail)
+    with pytest.raises(RunError, match="no memory"):
+        run(tmp_path)
+    progress = read_progress(tmp_path)
+    assert progress is not None
+    assert (progress.state, progress.epochs, progress.total_epochs) == (Work.STOPPED, 0, 4)
 
 
 def test_other_data_after_a_run_that_did_nothing(tmp_path: Path) -> None:

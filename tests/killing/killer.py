@@ -43,10 +43,13 @@ def finished(run_dir: Path) -> dict[str, int]:
 def check_clean(run_dir: Path) -> None:
     """Check that nothing is there but what a finished run has."""
     files = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
-    of_attempt = ("attempt.json", "history.csv", "model.keras", "model.tflite", "predictions.npz")
-    wanted = {"manifest.json", "samples.npz"}
+    of_attempt = (
+        *("attempt.json", "details.json", "history.csv", "model.keras", "model.tflite"),
+        *("predictions.npz", "result.json"),
+    )
+    wanted = {"manifest.json", "progress.json", "samples.npz"}
     for folder in run_dir.glob("attempts/*"):
-        wanted |= {f"attempts/{folder.name}/{name}" for name in (*of_attempt, "result.json")}
+        wanted |= {f"attempts/{folder.name}/{name}" for name in of_attempt}
     assert files == wanted
 
 

@@ -18,6 +18,7 @@ from trimgrid.cli.models import inspect, size
 from trimgrid.cli.report import report
 from trimgrid.cli.results import best, rm, show
 from trimgrid.cli.run import run
+from trimgrid.cli.watch import watch
 from trimgrid.errors import InputError, RunError
 from trimgrid.terminal_text import printable_lines
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 
 _EXAMPLES: dict[Callable[..., None], str] = {
     run: "trimgrid run --model m.keras --data d.npz --loss mse --epochs 20",
+    watch: "trimgrid watch runs/m",
     show: "trimgrid show runs/m --sort size",
     best: "trimgrid best runs/m --max-increase 5%",
     report: "trimgrid report runs/m -o report.html",

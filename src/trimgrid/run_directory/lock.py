@@ -7,23 +7,13 @@ import fcntl
 import json
 import os
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 from trimgrid.errors import InputError
-
-LOCK = "lock"
-
-
-@dataclass(frozen=True)
-class Holder:
-    """The process that holds a lock: its number, its machine, and when it began, as ISO 8601."""
-
-    pid: int
-    host: str
-    started: str
+from trimgrid.run_directory.holder import LOCK, Holder, parse_holder
 
 
 class RunLock:
@@ -53,7 +43,7 @@ class RunLock:
     def __enter__(self) -> Self:
         descriptor = self._locked()
         try:
-            holder = _read(descriptor)
+            holder = parse_holder(os.pread(descriptor, 4096, 0))
             if holder is not None and holder.host != socket.gethostname():
                 raise InputError(
                     f"{self._in_use(holder)} It is another machine, so it can't be known whether "
@@ -84,7 +74,7 @@ class RunLock:
                 if self._is_at_path(descriptor):
                     return descriptor
             except BlockingIOError as error:
-                holder = _read(descriptor)
+                holder = parse_holder(os.pread(descriptor, 4096, 0))
                 os.close(descriptor)
                 raise InputError(
                     f"{self._in_use(holder)} Wait for it to end, or use another run directory."
@@ -132,12 +122,3 @@ class RunLock:
         except OSError as error:
             error.filename = str(self._path)
             raise
-
-
-def _read(descriptor: int) -> Holder | None:
-    """Read who holds the lock; None for a file that is empty or damaged."""
-    try:
-        found = json.loads(os.pread(descriptor, 4096, 0))
-        return Holder(int(found["pid"]), str(found["host"]), str(found["started"]))
-    except (ValueError, TypeError, KeyError):
-        return None

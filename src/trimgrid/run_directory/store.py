@@ -40,6 +40,7 @@ from trimgrid.run_directory.paths import (
     check_id,
     path_inside,
 )
+from trimgrid.run_directory.progress_file import PROGRESS
 from trimgrid.run_directory.tidying import has_begun, made, make_folder, tidy
 
 __all__ = [
@@ -223,7 +224,8 @@ class RunDirectory:
         if not difference:
             return manifest
         if not has_begun(self.folder):
-            (self.folder / SAMPLES).unlink(missing_ok=True)
+            for name in (SAMPLES, PROGRESS):
+                (self.folder / name).unlink(missing_ok=True)
             write_manifest(self._wanted)
             return self._wanted
         raise InputError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from trimgrid.atomic import is_temporary, remove_leftovers, sync_folder
 from trimgrid.errors import InputError
 from trimgrid.run_directory.attempt_files import RESULT
-from trimgrid.run_directory.lock import LOCK
+from trimgrid.run_directory.holder import LOCK
 from trimgrid.run_directory.manifest import MANIFEST
 from trimgrid.run_directory.paths import CHECKPOINTS, WORK, attempt_folders
 

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -20,6 +21,7 @@ from rich.progress import (
 
 from trimgrid.report.text_widths import shortened
 from trimgrid.runs.checking import ORIGINAL
+from trimgrid.runs.telling import Telling
 from trimgrid.terminal_text import printable, printable_lines
 
 _NAME_WIDTH = 40
@@ -59,8 +61,9 @@ class Progress:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        total = trainings * epochs + original_epochs
-        self._task = self._bar.add_task("starting", total=total, loss="-")
+        self._total = trainings * epochs + original_epochs
+        self._task = self._bar.add_task("starting", total=self._total, loss="-")
+        self._telling: Telling | None = None
         self.done = 0  # epochs of all trainings
         self._earlier = 0  # those of the groups before the present one
         self._names: tuple[str, ...] = ()
@@ -79,20 +82,27 @@ class Progress:
             # Another group, unless the same begins anew with fewer members.
             smaller = len(names) < len(self._names)
             if not (smaller and self._names[: len(names)] == tuple(names)):
-                first = self._names == (ORIGINAL,)
-                each = self._original_epochs if first else self._epochs
-                self._earlier += len(self._names) * each
+                self._earlier += len(self._names) * self._length(self._names)
         self._names, self._epoch = tuple(names), epoch
         several = len(set(names)) > 1
         one = shortened(printable(names[0]), _NAME_WIDTH)
         finite = [float(loss) for loss in losses if math.isfinite(loss)]
         self.done = self._earlier + len(names) * epoch
+        loss = statistics.median(finite) if finite else None
         self._bar.update(
             self._task,
             description=f"{len(set(names))} attempts" if several else one,
             completed=self.done,
-            loss=f"{statistics.median(finite):.2e}" if finite else "nan",
+            loss="nan" if loss is None else f"{loss:.2e}",
         )
+        if self._telling is not None:
+            self._telling.on_epochs(names, self.done, loss, epoch == self._length(names))
+
+    @contextmanager
+    def told(self, folder: Path) -> Iterator[None]:
+        """Inside the block tell in a run directory, too, how far the run is."""
+        with Telling(folder, self._total) as self._telling:
+            yield
 
     def say(self, line: str) -> None:
         """Print a line on standard error, above the bar."""
@@ -105,3 +115,7 @@ class Progress:
         self._bar.stop()
         yield
         self._bar.start()
+
+    def _length(self, names: Sequence[str]) -> int:
+        """The epochs of each of the trainings that train together."""
+        return self._original_epochs if tuple(names) == (ORIGINAL,) else self._epochs

@@ -206,6 +206,8 @@ class Study:
                 self.pretrain_epochs if ORIGINAL in names else 0,
                 shown=progress,
             )
+            if missing:
+                stack.enter_context(bar.told(folder))
             for logger in loggers:
                 stack.callback(logger.close)
             say = say or bar.say

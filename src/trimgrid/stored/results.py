@@ -13,6 +13,7 @@ from trimgrid.errors import InputError, RunError
 from trimgrid.optional import optional_modules
 from trimgrid.results import COUNTS, SIZES
 from trimgrid.run_directory.manifest import Manifest, unknown_attempt
+from trimgrid.run_directory.progress_file import RunProgress, read_progress
 from trimgrid.stored.attempt import StoredAttempt
 from trimgrid.stored.csv_text import csv_text
 
@@ -125,6 +126,14 @@ class StoredResults(Sequence[StoredAttempt]):
     def unfinished(self) -> list[str]:
         """The names of the attempts that are planned and have no result."""
         return [each.name for each in self._planned if each.name not in self._by_name]
+
+    @property
+    def progress(self) -> RunProgress | None:
+        """How far the process is, or was, that last worked on this run; read each time anew.
+
+        None for a run of a trimgrid that did not tell, and for a file that is damaged.
+        """
+        return read_progress(self.folder)
 
     @property
     def default_size(self) -> str:
