@@ -74,7 +74,7 @@ def test_an_example_from_start_to_files(tmp_path: Path) -> None:
     done = command("example", "mlp", "--epochs", "2", "--seed", "7", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "runs" / "mlp"
-    files = {"recap.txt", "results.json", "curves.png", "tradeoff.png"}
+    files = {"recap.txt", "results.json", "curves.png", "tradeoff.png", "report.html"}
     assert {path.name for path in out.iterdir()} == {*files, *BEGUN, "attempts"}
     results = json.loads((out / "results.json").read_text())
     assert [list(row) for row in results] == [KEYS] * 12
@@ -84,6 +84,7 @@ def test_an_example_from_start_to_files(tmp_path: Path) -> None:
     check_zeros(results, [32, 2048, 2048, 32], biases=129)
     recap = (out / "recap.txt").read_text()
     assert recap in done.stdout
+    assert done.stdout.splitlines()[-1] == "The page to pick a model from: runs/mlp/report.html"
     assert max(map(len, done.stdout.splitlines())) <= 80
     for row in results:
         assert f"Model: {row['name']}\n" in done.stdout

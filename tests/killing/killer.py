@@ -47,7 +47,7 @@ def check_clean(run_dir: Path) -> None:
         *("attempt.json", "details.json", "history.csv", "model.keras", "model.tflite"),
         *("predictions.npz", "result.json"),
     )
-    wanted = {"manifest.json", "progress.json", "samples.npz"}
+    wanted = {"manifest.json", "progress.json", "report.html", "samples.npz"}
     for folder in run_dir.glob("attempts/*"):
         wanted |= {f"attempts/{folder.name}/{name}" for name in of_attempt}
     assert files == wanted

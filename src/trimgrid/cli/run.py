@@ -129,6 +129,7 @@ def run(
         from trimgrid.grids.grid import with_allocation
         from trimgrid.grids.toml_file import load_grid
         from trimgrid.loggers import open_logger
+        from trimgrid.report.page.writing import PAGE
         from trimgrid.report.plots import save_tradeoff
         from trimgrid.report.run_table import run_table
         from trimgrid.runs.study import Study
@@ -162,6 +163,7 @@ def run(
     picture = folder / "tradeoff.png"
     save_tradeoff(results, picture, size=results.default_size, error_name=results.error_name)
     print(f"Saved in {printable(str(folder))}, with tradeoff.png.", file=sys.stderr)
+    print(f"The page to pick a model from: {printable(str(folder / PAGE))}", file=sys.stderr)
     if not any(map(has_error, results.attempts)):
         raise RunError("No attempt succeeded; the table says why.")
 

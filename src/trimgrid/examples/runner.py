@@ -14,6 +14,7 @@ from trimgrid.atomic import replacing
 from trimgrid.errors import InputError
 from trimgrid.export.tflite import TFLiteConverter
 from trimgrid.grids.grid import AttemptConfig, article_grid, with_allocation
+from trimgrid.report.page.writing import PAGE
 from trimgrid.report.run_table import going_on_text
 from trimgrid.report.table import recap_text
 from trimgrid.results import AttemptInfo, write_results_json
@@ -100,6 +101,7 @@ def run_example(
         finally:
             if infos:
                 _report(infos, folder, task)
+        print(f"The page to pick a model from: {printable(str(folder / PAGE))}")
         return infos
 
 

@@ -81,7 +81,7 @@ def training_curves(histories: Mapping[str, History], metric: str) -> TrainingCu
             f"Received: metric={metric!r:.60}. {suggestion(str(metric), known)}"
         )
     training, validation = (
-        {name: _curve(each, key) for name, each in columns.items() if key in each}
+        {name: metric_curve(each, key) for name, each in columns.items() if key in each}
         for key in (metric, _VALIDATION + metric)
     )
     curves = [*training.values(), *validation.values()]
@@ -92,16 +92,24 @@ def training_curves(histories: Mapping[str, History], metric: str) -> TrainingCu
     return TrainingCurves(metric, training, validation, left_out(why, missing), logarithmic)
 
 
-def _curve(history: History, key: str) -> Curve:
+def metric_curve(history: History, key: str) -> Curve:
+    """Return a column of a history as a curve over the epochs.
+
+    >>> curve = metric_curve({"epoch": [1, 2, 1], "loss": [4.0, 1.0, 2.0]}, "loss")
+    >>> curve.median.tolist(), curve.low.tolist()
+    ([3.0, 1.0], [2.0, 1.0])
+    """
     values = np.asarray(history[key], float)
-    epochs = np.asarray(history.get("epoch", range(1, values.size + 1)), float)
-    found = []
-    for epoch in np.unique(epochs):
-        of_epoch = values[(epochs == epoch) & np.isfinite(values)]
-        found.append(
-            (np.median(of_epoch), of_epoch.min(), of_epoch.max())
-            if of_epoch.size
-            else (np.nan, np.nan, np.nan)
-        )
-    median, low, high = np.reshape(found, (-1, 3)).T
-    return Curve(np.unique(epochs), median, low, high)
+    told = np.asarray(history.get("epoch", range(1, values.size + 1)), float)
+    order = np.argsort(told, kind="stable")
+    epochs, first, counts = np.unique(told[order], return_index=True, return_counts=True)
+    # A row for each epoch, as long as the longest.
+    rows = np.full((epochs.size, counts.max(initial=0)), np.nan)
+    places = np.arange(values.size) - np.repeat(first, counts)
+    rows[np.repeat(np.arange(epochs.size), counts), places] = values[order]
+    rows[~np.isfinite(rows)] = np.nan
+    median, low, high = (np.full(epochs.size, np.nan) for _ in range(3))
+    known = ~np.isnan(rows).all(axis=1)
+    for column, what in ((median, np.nanmedian), (low, np.nanmin), (high, np.nanmax)):
+        column[known] = what(rows[known], axis=1)
+    return Curve(epochs, median, low, high)

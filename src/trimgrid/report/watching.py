@@ -205,7 +205,9 @@ def _failures(results: StoredResults, width: int) -> list[Text]:
         return []
     lines = [Text("")]
     for each in failed[-_FAILURES:]:
-        lines.append(_line(f"{shortened(printable(each.name), width // 3)}: {each.status}", "red"))
+        lines.append(
+            _line(f"{shortened(printable(each.name), width // 3)}: {one_line(each.status)}", "red")
+        )
     if len(failed) > _FAILURES:
         lines.append(_line(f"and {len(failed) - _FAILURES:,} more that failed", "dim"))
     return lines
@@ -217,7 +219,7 @@ def _labelled(label: str, text: str) -> Text:
 
 def _line(text: str, style: str = "") -> Text:
     """A text that rich cuts at its end where the line is too short for it."""
-    return Text(one_line(text), style, no_wrap=True, overflow="ellipsis")
+    return Text(printable(text), style, no_wrap=True, overflow="ellipsis")
 
 
 def _named(size: str) -> str:

@@ -39,6 +39,7 @@ def facts(results: StoredResults) -> list[tuple[str, str]]:
         "Python": _joined(", NumPy ", about.get("python"), about.get("numpy")),
         "Machine": _machine(settings, about),
         "Begun": _time(about.get("created")),
+        "Took": _duration(results),
         "Model": _digest(settings.get("model")),
         "Command": _text(about.get("command")),
         "Run directory": shown_path(results.folder),
@@ -97,6 +98,18 @@ def _time(created: Any) -> str:
         return datetime.fromisoformat(str(created)).strftime("%Y-%m-%d %H:%M:%S %Z").strip()
     except ValueError:
         return _text(created)
+
+
+def _duration(results: StoredResults) -> str:
+    """How long processes worked on the run, all together."""
+    progress = results.progress
+    if progress is None or not progress.seconds > 0:
+        return ""
+    minutes, seconds = divmod(progress.seconds, 60)
+    if minutes < 1:
+        return f"{seconds:.1f} s"
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds:.0f} s"
 
 
 def _name(value: Any) -> str:

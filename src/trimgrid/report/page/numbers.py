@@ -23,22 +23,8 @@ def error_text(error: float) -> str:
     return f"{digits}e{int(exponent)}"
 
 
-def change_text(error: float, original: float) -> str:
-    """Return how an error compares with the original's, in a few letters; "" where it can't be.
-
-    >>> change_text(0.022, 0.02), change_text(0.4, 0.02), change_text(0.1, 0.0)
-    ('+10.0 %', 'x20', '')
-    """
-    if not (math.isfinite(error) and math.isfinite(original) and original > 0):
-        return ""
-    ratio = error / original
-    if ratio < _MOST_TIMES:
-        return f"{100 * (ratio - 1):+.1f} %"
-    return f"x{ratio:.0f}" if ratio < 1e6 else f"x{ratio:.0e}"
-
-
 def change_words(error: float, original: float) -> str:
-    """Return the same as part of a sentence.
+    """Return how an error compares with the original's, as part of a sentence.
 
     >>> change_words(0.022, 0.02), change_words(0.02, 0.02), change_words(0.019, 0.02)
     ('error 10.0 % higher', 'the same error', 'error 5.0 % lower')

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trimgrid.cells import change_cell
 from trimgrid.choosing import MAX_INCREASE, default_size, front
 from trimgrid.report.page.details import details
 from trimgrid.report.page.facts import shown_path
-from trimgrid.report.page.numbers import change_text, change_words, error_text
+from trimgrid.report.page.numbers import change_words, error_text
 from trimgrid.report.page.predictions import read_predictions
 from trimgrid.results import SIZES, AttemptInfo
 from trimgrid.stored.attempt import StoredAttempt
@@ -101,7 +102,7 @@ def summary(
         "range_text": "" if spread is None else " to ".join(map(error_text, spread)),
         "repeats": attempt.repeats,
         "error_text": error_text(attempt.error),
-        "change": "" if attempt is original else change_text(attempt.error, reference),
+        "change": change_cell(attempt, original),
         "words": change_words(attempt.error, reference),
         "settings": _settings(attempt.config),
     }

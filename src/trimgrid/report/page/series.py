@@ -1,14 +1,15 @@
-"""Training and validation curves of an attempt, of repeats their median and range."""
+"""Training and validation curves of an attempt, with as few points as a chart needs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trimgrid.report.page.numbers import short_numbers
+from trimgrid.report.training_curves import metric_curve
 
 _MOST_POINTS = 200
 
@@ -33,52 +34,21 @@ def curves(history: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     >>> curves({"seed": [0, 1], "epoch": [1, 1], "loss": [2.0, 4.0]})["metrics"]
     {'loss': {'train': [3], 'train_range': [[2], [4]]}}
     """
-    columns = {name: np.asarray(values, float) for name, values in history.items()}
-    if "epoch" not in columns or columns["epoch"].size == 0:
+    epochs = np.unique(history.get("epoch", ()))
+    if not epochs.size:
         return {"epoch": [], "metrics": {}}
-    seeds = columns.get("seed", np.zeros_like(columns["epoch"]))
-    epochs = np.unique(columns["epoch"])
-    chosen = epochs[thinned(epochs.size)]
+    chosen = thinned(epochs.size)
+    repeated = len(set(history.get("seed", ()))) > 1
     metrics: dict[str, dict[str, Any]] = {}
-    for name, values in columns.items():
+    for name in history:
         if name in ("seed", "epoch"):
             continue
         metric = name.removeprefix("val_")
         side = "train" if metric == name else "val"
-        rows = _by_seed(values, seeds, columns["epoch"], chosen)
+        curve = metric_curve(history, name)
         told = metrics.setdefault(metric, {})
-        told[side] = short_numbers(_over_seeds(np.nanmedian, rows))
-        if len(rows) > 1:
-            low, high = _over_seeds(np.nanmin, rows), _over_seeds(np.nanmax, rows)
-            told[f"{side}_range"] = [short_numbers(low), short_numbers(high)]
-    return {"epoch": chosen.astype(int).tolist(), "metrics": metrics}
-
-
-def _by_seed(
-    values: NDArray[np.float64],
-    seeds: NDArray[np.float64],
-    epochs: NDArray[np.float64],
-    chosen: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """A row for each seed with its values at the chosen epochs, NaN where it has none."""
-    rows = np.full((len(np.unique(seeds)), chosen.size), np.nan)
-    for row, seed in zip(rows, np.unique(seeds), strict=True):
-        mine = seeds == seed
-        places = np.searchsorted(chosen, epochs[mine])
-        there = (places < chosen.size) & (
-            chosen[np.minimum(places, chosen.size - 1)] == epochs[mine]
-        )
-        row[places[there]] = values[mine][there]
-    return rows
-
-
-def _over_seeds(what: Callable[..., Any], rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the finite values of each epoch come to; NaN where there are none."""
-    if len(rows) == 1:
-        only: NDArray[np.float64] = rows[0]
-        return only
-    finite = np.where(np.isfinite(rows), rows, np.nan)
-    found = np.full(rows.shape[1], np.nan)
-    known = np.isfinite(finite).any(axis=0)
-    found[known] = what(finite[:, known], axis=0)
-    return found
+        told[side] = short_numbers(curve.median[chosen])
+        if repeated:
+            ends = (curve.low, curve.high)
+            told[f"{side}_range"] = [short_numbers(end[chosen]) for end in ends]
+    return {"epoch": epochs[chosen].astype(int).tolist(), "metrics": metrics}

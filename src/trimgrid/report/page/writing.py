@@ -174,18 +174,21 @@ def _test_digest(run: StoredResults) -> str:
 
 def _pick(run: StoredResults, place: int, data: dict[str, Any]) -> dict[str, str]:
     """The headline of a run as it is before a script has run: the same that the script says."""
+
+    def none(why: str) -> dict[str, str]:
+        return {"name": "", "text": why, "size": "", "command": ""}
+
     if not data["sizes"]:
-        return {"name": "", "text": "No attempt has a size that was measured."}
+        return none("No attempt has a size that was measured.")
     size = data["sizes"][0]["key"]
     try:
         best = run.best(size=size)
     except RunError as error:
-        return {"name": "", "text": str(error)}
+        return none(str(error))
     original = run.find_original()
     assert original is not None  # without one `best` needs a limit
-    told = next(
-        each for each in data["attempts"] if (each["run"], each["name"]) == (place, best.name)
-    )
+    mine = (each for each in data["attempts"] if each["run"] == place)
+    told = next(each for each in mine if each["name"] == best.name)
     before, after = getattr(original, size), getattr(best, size)
     smaller = f"{smaller_words(after, before)}, " if before else ""
     return {
