@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +18,7 @@ from trimgrid.errors import InputError, RunError
 from trimgrid.report.page.facts import export_command, facts, skipped_tensors, version_note
 from trimgrid.report.page.numbers import error_text, smaller_words
 from trimgrid.report.page.payload import payload, size_label
+from trimgrid.results import AttemptInfo
 from trimgrid.stored.results import StoredResults
 
 if TYPE_CHECKING:
@@ -75,7 +76,10 @@ def _render(runs: Sequence[StoredResults], data: dict[str, Any]) -> str:
         data=data,
         title=" · ".join(run["name"] for run in data["runs"]),
         version=__version__,
-        runs=[_run_view(run, told) for run, told in zip(runs, data["runs"], strict=True)],
+        runs=[
+            _run_view(run, told, data["sizes"])
+            for run, told in zip(runs, data["runs"], strict=True)
+        ],
         picks=[_pick(run, place, data) for place, run in enumerate(runs)],
         repeats=max((each.repeats for run in runs for each in run), default=1),
         notes=_notes(runs, data),
@@ -120,7 +124,9 @@ def _packed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode("ascii")
 
 
-def _run_view(run: StoredResults, told: dict[str, Any]) -> dict[str, Any]:
+def _run_view(
+    run: StoredResults, told: dict[str, Any], sizes: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
     """What the template says of a run besides the data."""
     original = run.find_original()
     asked = [f"{len(run.attempts) + len(run.unfinished):,} attempts were asked for"]
@@ -141,12 +147,18 @@ def _run_view(run: StoredResults, told: dict[str, Any]) -> dict[str, Any]:
         "skipped": skipped_tensors(run),
         "notes": [note for note in notes if note],
         "asked": f"{', '.join(asked)}.",
-        "original_text": "" if original is None else f"error {error_text(original.error)}",
+        "original_text": "" if original is None else _original_text(original, sizes),
         "error_name": run.error_name,
         "unfinished": run.unfinished,
         "finished": len(run),
         "wrong": [(each.name, each.status) for each in run if each.status != "ok"],
     }
+
+
+def _original_text(original: AttemptInfo, sizes: Sequence[Mapping[str, str]]) -> str:
+    size = getattr(original, sizes[0]["key"]) if sizes else None
+    bytes_ = "" if size is None else f"{size:,} bytes as {sizes[0]['label']}, "
+    return f"{bytes_}error {error_text(original.error)}"
 
 
 def _notes(runs: Sequence[StoredResults], data: dict[str, Any]) -> list[str]:

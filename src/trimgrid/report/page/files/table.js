@@ -147,7 +147,10 @@ function walk(event) {
 function startTable(chooseAttempt) {
   rows = Array.from(document.querySelectorAll('#attempts tbody tr'));
   byId('more').addEventListener('click', () => layOutMore());
-  const end = new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && layOutMore());
+  const end = new IntersectionObserver(
+    (seen) => seen.some((each) => each.isIntersecting) && layOutMore(),
+    { root: byId('more').parentElement },
+  );
   end.observe(byId('more'));
   addEventListener('beforeprint', () => layOutMore(rows.length));
   document.querySelector('#attempts tbody').addEventListener('click', (event) => {

@@ -7,7 +7,8 @@ const MOST_RANGES = 200;
 
 // So many points are drawn by the graphics card, where there is a way to it.
 const MANY = 300;
-const hasGraphics = Boolean(element('canvas').getContext('webgl'));
+let graphics = null;
+const hasGraphics = () => (graphics ??= Boolean(element('canvas').getContext('webgl')));
 
 const runColour = (run) => (data.runs.length > 1 ? colour(`run${run % 6}`) : colour('front'));
 
@@ -39,7 +40,7 @@ function figuresOf(attempt) {
 function pointTrace(indices, look) {
   const attempts = indices.map((index) => data.attempts[index]);
   const trace = {
-    type: hasGraphics && attempts.length > MANY ? 'scattergl' : 'scatter',
+    type: attempts.length > MANY && hasGraphics() ? 'scattergl' : 'scatter',
     mode: 'markers',
     x: attempts.map((each) => sizeOf(each)),
     y: attempts.map((each) => each.error),
