@@ -224,6 +224,7 @@ def test_the_headline_says_what_is_saved(browser: WebDriver, shown: Any) -> None
     assert text_of(browser, ".pick-name") == "poly decay 0/80"
     assert before == "2.50x smaller, error 3.0 % higher"
     assert "400 bytes as zipped .tflite" in text_of(browser, ".pick-size")
+    assert text_of(browser, "h1") == browser.title.removesuffix(" · trimgrid") == "curve"
     command = text_of(browser, ".pick code")
     assert command.endswith("curve 'poly decay 0/80' -o small.tflite")
     # What is written without the script is what the script says.
@@ -366,6 +367,34 @@ def test_axes_names_and_sizes_of_the_tradeoff(browser: WebDriver, shown: Any) ->
     assert set(browser.execute_script(drawn)) == {2000, 1280, 800, 600, 620}
     bars = "return document.querySelectorAll('#tradeoff-chart .errorbar').length"
     assert browser.execute_script(bars) == 4
+
+
+@pytest.mark.parametrize("clicked", [[], ["log-error"], ["log-size"], ["log-error", "log-size"]])
+def test_pick_and_choice_are_marked_where_they_are(
+    browser: WebDriver, shown: Any, clicked: list[str]
+) -> None:
+    shown("curve")
+    for id in clicked:
+        one(browser, f"#{id}").click()
+    set_value(browser, "tolerance", 50)
+    for name, size, error in (("poly decay 0/90", 300, 0.13), ("const sparsity 0.9", 310, 0.4)):
+        browser.execute_script(
+            "[...document.querySelectorAll('#attempts tbody button')]"
+            ".find(each => each.textContent.includes(arguments[0])).click()",
+            name,
+        )
+        ring, frame, *points = browser.execute_script(
+            "const chart = document.getElementById('tradeoff-chart');"
+            "const {xaxis, yaxis} = chart._fullLayout; const box = chart.getBoundingClientRect();"
+            "const at = (x, y) => [xaxis._offset + xaxis.d2p(x), yaxis._offset + yaxis.d2p(y)];"
+            "return [...[...chart.querySelectorAll('.shapelayer path')].map(each => {"
+            "const {x, y, width, height} = each.getBoundingClientRect();"
+            "return [x - box.x + width / 2, y - box.y + height / 2, width, height]}),"
+            "at(300, 0.13), at(arguments[0], arguments[1])]",
+            *(size, error),
+        )
+        assert ring == pytest.approx([*points[0], 24, 24], abs=1)
+        assert frame == pytest.approx([*points[1], 32, 32], abs=1)
 
 
 def test_the_curve_of_a_regression(browser: WebDriver, shown: Any) -> None:

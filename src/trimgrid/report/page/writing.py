@@ -31,7 +31,7 @@ MOST_BYTES = 6_000_000
 """What a page has at most, so that it can be sent by mail."""
 
 _SCRIPTS = (
-    *("base.js", "choice.js", "headline.js", "charts.js", "tradeoff.js", "table.js"),
+    *("base.js", "choice.js", "headline.js", "charts.js", "names.js", "tradeoff.js", "table.js"),
     *("details.js", "predictions.js", "main.js"),
 )
 
@@ -70,16 +70,14 @@ def page_html(runs: Sequence[StoredResults], most_bytes: int = MOST_BYTES) -> st
 
 
 def _render(runs: Sequence[StoredResults], data: dict[str, Any]) -> str:
+    names = [run["name"] for run in data["runs"]]
     return _template().render(
         plotly=_packed_plotly(),
         packed=_packed(json.dumps(data, allow_nan=False, separators=(",", ":"))),
         data=data,
-        title=" · ".join(run["name"] for run in data["runs"]),
+        title=" · ".join(names),
         version=__version__,
-        runs=[
-            _run_view(run, told, data["sizes"])
-            for run, told in zip(runs, data["runs"], strict=True)
-        ],
+        runs=[_run_view(run, name, data["sizes"]) for run, name in zip(runs, names, strict=True)],
         picks=[_pick(run, place, data) for place, run in enumerate(runs)],
         repeats=max((each.repeats for run in runs for each in run), default=1),
         notes=_notes(runs, data),
@@ -124,9 +122,7 @@ def _packed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode("ascii")
 
 
-def _run_view(
-    run: StoredResults, told: dict[str, Any], sizes: Sequence[Mapping[str, str]]
-) -> dict[str, Any]:
+def _run_view(run: StoredResults, name: str, sizes: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """What the template says of a run besides the data."""
     original = run.find_original()
     asked = [f"{len(run.attempts) + len(run.unfinished):,} attempts were asked for"]
@@ -142,7 +138,7 @@ def _run_view(
     elif not has_error(original):
         notes.append("The original has no finite error, so that no change can be told.")
     return {
-        "name": told["name"],
+        "name": name,
         "facts": facts(run),
         "skipped": skipped_tensors(run),
         "notes": [note for note in notes if note],

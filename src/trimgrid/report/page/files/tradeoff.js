@@ -1,7 +1,6 @@
 // Size against error: all attempts, the front of each run, the pick and the chosen one.
 
 const SYMBOLS = ['circle', 'square', 'diamond', 'triangle-up', 'pentagon', 'triangle-down'];
-const MOST_NAMES = 30;
 // From here on a range would hide more points than it tells of.
 const MOST_RANGES = 200;
 
@@ -125,48 +124,37 @@ function tradeoffTraces() {
   return traces;
 }
 
+// Paths in pixels around a point: on a logarithmic axis Plotly cuts other shapes off below zero.
+const RING = (() => {
+  const [radius, bend] = [12, 12 * 0.5523]; // the bend makes four curves a circle
+  const corners = [[1, 0], [0, 1], [-1, 0], [0, -1], [1, 0]].map(([x, y]) => [radius * x, radius * y]);
+  const curves = corners.slice(1).map(([x, y], place) => {
+    const [fromX, fromY] = corners[place];
+    const along = (from, to) => from + (to * bend) / radius;
+    return `C${along(fromX, x)},${along(fromY, y)} ${along(x, fromX)},${along(y, fromY)} ${x},${y}`;
+  });
+  return `M${corners[0]}${curves.join('')}Z`;
+})();
+const FRAME = 'M-16,-16L16,-16L16,16L-16,16Z';
+
 // Shapes, not traces: moving them leaves the points as they are.
 function rings() {
-  const around = (indices, radius, look) =>
+  const around = (indices, path, line) =>
     indices.map((index) => ({
+      type: 'path',
+      path,
+      line,
       xref: 'x',
       yref: 'y',
       xsizemode: 'pixel',
       ysizemode: 'pixel',
       xanchor: sizeOf(data.attempts[index]),
       yanchor: data.attempts[index].error,
-      x0: -radius,
-      x1: radius,
-      y0: -radius,
-      y1: radius,
-      ...look,
     }));
   return [
-    ...around(pickedIndices(), 12, { type: 'circle', line: { color: colour('pick'), width: 3 } }),
-    ...around(chosenIndices(), 16, { type: 'rect', line: { color: colour('chosen'), width: 2 } }),
+    ...around(pickedIndices(), RING, { color: colour('pick'), width: 3 }),
+    ...around(chosenIndices(), FRAME, { color: colour('chosen'), width: 2 }),
   ];
-}
-
-// Names of the front and the original, and of all where they are few.
-function nameNotes() {
-  if (!byId('names').checked) return [];
-  const shown = data.attempts.map((_, index) => index).filter((index) => isShown(data.attempts[index]));
-  const special = new Set([...state.fronts.flat(), ...data.runs.map((run) => run.original)]);
-  const named = shown.length <= MOST_NAMES ? shown : shown.filter((index) => special.has(index));
-  const log = (id, value) => (byId(id).checked ? Math.log10(value) : value);
-  return named.slice(0, MOST_NAMES).map((index, place) => ({
-    x: log('log-size', sizeOf(data.attempts[index])),
-    y: log('log-error', data.attempts[index].error),
-    text: plain(shortened(data.attempts[index].name, 26)),
-    showarrow: true,
-    arrowhead: 0,
-    arrowwidth: 0.7,
-    arrowcolor: colour('beaten'),
-    ax: 26 + 14 * (place % 2),
-    ay: place % 2 ? 22 : -22,
-    xanchor: 'left',
-    font: { size: 11, color: colour('ink') },
-  }));
 }
 
 function showTradeoff() {
@@ -189,7 +177,7 @@ function showTradeoff() {
       yaxis: byId('log-error').checked ? logAxis(shown.map((each) => each.error)) : {},
       annotations: empty
         ? [{ text: 'Nothing was measured by this size.', showarrow: false, xref: 'paper', yref: 'paper', x: 0.5, y: 0.5 }]
-        : nameNotes(),
+        : nameNotes(shown),
       uirevision: `${state.size}${byId('log-error').checked}${byId('log-size').checked}`,
     },
   );
