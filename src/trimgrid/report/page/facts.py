@@ -127,9 +127,10 @@ def _name(value: Any) -> str:
     if isinstance(value, Mapping):
         named = value.get("function")
         outputs = _mapping(value.get("outputs")) or value
-        return str(named) if named else ", ".join(f"{k}: {_name(v)}" for k, v in outputs.items())
+        parts = (f"{key}: {_name(each) or 'none'}" for key, each in outputs.items())
+        return str(named) if named else ", ".join(parts)
     if isinstance(value, list):
-        return ", ".join(map(_name, value))
+        return ", ".join(_name(each) or "none" for each in value)
     return _text(value)
 
 
