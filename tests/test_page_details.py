@@ -308,7 +308,11 @@ def test_a_failed_attempt(tmp_path: Path) -> None:
 
 
 def test_curves_of_repeats_are_medians() -> None:
-    history = {"seed": [0, 0, 1, 1, 2, 2], "epoch": [1, 2] * 3, "loss": [1.0, 2, 3, 9, 5, 4]}
+    history: dict[str, list[float]] = {
+        "seed": [0, 0, 1, 1, 2, 2],
+        "epoch": [1, 2] * 3,
+        "loss": [1.0, 2, 3, 9, 5, 4],
+    }
     assert curves(history | {"val_acc": [0.5] * 6}) == {
         "epoch": [1, 2],
         "metrics": {
