@@ -100,7 +100,7 @@ def test_an_example_from_start_to_files(tmp_path: Path) -> None:
         "example", "mlp", "--epochs", "2", "--seed", "7", "--out", "again", cwd=tmp_path
     )
     assert again.returncode == 0
-    for name in files:
+    for name in files - {"report.html"}:  # which tells the command, the time and the folder
         assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes(), name
     more = command("example", "mlp", "--epochs", "2", "--seed", "7", cwd=tmp_path)
     assert more.returncode == 0, more.stderr

@@ -395,7 +395,12 @@ def test_ctrl_c_outside_a_run(finished: Path) -> None:
 
 
 def test_what_reads_results_imports_no_framework(run: str) -> None:
-    for arguments in (["show", run], ["best", run, "--max-error", "1e9"]):
+    for arguments in (
+        ["show", run],
+        ["best", run, "--max-error", "1e9"],
+        ["watch", run, "--once"],
+        ["report", run],
+    ):
         code = (
             "import sys\nfrom trimgrid.cli import main\n"
             f"try:\n    main({arguments!r})\nexcept SystemExit:\n    pass\n"

@@ -32,7 +32,7 @@ def report(
 
     if out is None:
         out = runs[0] / PAGE if len(runs) == 1 else Path(PAGE)
-    elif out.suffix not in (".html", ".htm"):
+    elif out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"A page is an .html file. Received: {str(out)!r}. Give -o report.html")
     first, *others = map(load_results, runs)
     first.report(out, *others)

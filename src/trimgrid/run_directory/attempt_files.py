@@ -91,7 +91,8 @@ def read_predictions(path: Path) -> Any:
 
     Raises `ValueError`, `KeyError` and others that NumPy raises for a file that is damaged.
     """
-    with np.load(path, allow_pickle=False) as members:
+    # Opened here, because NumPy leaves a damaged archive open.
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as members:
         return _rebuilt(json.loads(str(members[_STRUCTURE])), members)
 
 

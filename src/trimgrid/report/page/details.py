@@ -20,6 +20,9 @@ def details(attempt: StoredAttempt, predictions: Predictions) -> dict[str, Any]:
     """
     problems: dict[str, str] = {}
     told: dict[str, Any] = {"problems": problems}
+    if attempt.damaged:
+        problems |= dict.fromkeys(("curves", "weights", "predictions"), "Its result is damaged.")
+        return told
     try:
         told["curves"] = curves(attempt.history)
         if not told["curves"]["epoch"]:
@@ -33,7 +36,7 @@ def details(attempt: StoredAttempt, predictions: Predictions) -> dict[str, Any]:
         problems["weights"] = first_line(error)
     if known is not None:
         told["steps"] = known.steps
-        told["updates"] = [short_numbers(update) for update in known.updates]
+        told["updates"] = [[step, *short_numbers([share])] for step, share in known.updates]
         told["tensors"] = [
             [each.path, list(each.shape), each.weights, each.zeros, each.reason]
             for each in known.tensors[:_MOST_TENSORS]

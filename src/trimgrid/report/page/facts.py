@@ -24,7 +24,8 @@ def facts(results: StoredResults) -> list[tuple[str, str]]:
     training = _mapping(settings.get("training"))
     versions = _mapping(settings.get("versions"))
     planned = len(results) + len(results.unfinished)
-    repeats = settings.get("repeats", 1)
+    repeats = settings.get("repeats")
+    several = isinstance(repeats, int) and repeats > 1
     told = {
         "Attempts": f"{len(results):,} of {planned:,} finished, the original among them",
         "Error": results.error_name,
@@ -33,7 +34,7 @@ def facts(results: StoredResults) -> list[tuple[str, str]]:
         "Epochs": _epochs(training, settings.get("pretrain_epochs")),
         "Batch size": _text(training.get("batch_size")),
         "Seed": _text(training.get("seed")),
-        "Repeats": "" if repeats == 1 else f"{repeats} of each attempt, with seeds of their own",
+        "Repeats": f"{repeats} of each attempt, with seeds of their own" if several else "",
         "Engine": _joined(" on ", settings.get("engine"), settings.get("backend")),
         "Versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
         "Python": _joined(", NumPy ", about.get("python"), about.get("numpy")),
@@ -81,7 +82,7 @@ def shown_path(folder: Path) -> str:
 
 
 def _epochs(training: Mapping[str, Any], original: Any) -> str:
-    if "epochs" not in training:
+    if not _text(training.get("epochs")):
         return ""
     own = f"{training['epochs']} of each attempt"
     return f"{own}, {original} of the original" if original else own
@@ -90,7 +91,8 @@ def _epochs(training: Mapping[str, Any], original: Any) -> str:
 def _machine(settings: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     cores = about.get("cores")
     platform = _text(settings.get("platform")).upper()
-    return _joined(", ", about.get("machine"), f"{cores} cores" if cores else "", platform)
+    count = f"{cores} {'core' if cores == 1 else 'cores'}" if cores else ""
+    return _joined(", ", about.get("machine"), count, platform)
 
 
 def _time(created: Any) -> str:
@@ -114,20 +116,26 @@ def _duration(results: StoredResults) -> str:
 
 def _name(value: Any) -> str:
     """The name of what was set: of an object its class and its plain settings."""
-    if isinstance(value, Mapping) and "class_name" in value:
+    if _is_object(value):
         config = _mapping(value.get("config"))
         shown = ", ".join(
-            f"{key}={each}"
+            f"{key}={_name(each)}"
             for key, each in config.items()
-            if key != "name" and isinstance(each, int | float | str | bool)
+            if key != "name" and (isinstance(each, int | float | str) or _is_object(each))
         )
         return f"{value['class_name']}({shown})" if shown else str(value["class_name"])
     if isinstance(value, Mapping):
         named = value.get("function")
-        return str(named) if named else ", ".join(f"{k}: {_name(v)}" for k, v in value.items())
+        outputs = _mapping(value.get("outputs")) or value
+        parts = (f"{key}: {_name(each) or 'none'}" for key, each in outputs.items())
+        return str(named) if named else ", ".join(parts)
     if isinstance(value, list):
-        return ", ".join(map(_name, value))
+        return ", ".join(_name(each) or "none" for each in value)
     return _text(value)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, Mapping) and "class_name" in value
 
 
 def _digest(model: Any) -> str:

@@ -17,7 +17,7 @@ def error_text(error: float) -> str:
     """
     if not math.isfinite(error):
         return "-"
-    if error == 0 or 1e-3 <= abs(error) < 1e5:
+    if error == 0 or 1e-3 <= abs(error) < 9999.5:
         return f"{error:.4g}"
     digits, exponent = f"{error:.3e}".split("e")
     return f"{digits}e{int(exponent)}"

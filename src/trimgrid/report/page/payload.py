@@ -60,8 +60,10 @@ def payload(runs: Sequence[StoredResults], detailed: int | None = None) -> dict[
     for place, (run, name) in enumerate(zip(runs, run_names(runs), strict=True)):
         predictions = read_predictions(run)
         original = run.find_original()
-        first = len(attempts)
+        told_original = None
         for attempt in run:
+            if attempt is original:
+                told_original = len(attempts)
             told = summary(attempt, original, sizes)
             if id(attempt) in chosen:
                 told["details"] = details(attempt, predictions)
@@ -71,7 +73,7 @@ def payload(runs: Sequence[StoredResults], detailed: int | None = None) -> dict[
                 "name": name,
                 "path": shown_path(run.folder),
                 "error_name": run.error_name,
-                "original": first if original is not None else None,
+                "original": told_original,
                 "test": predictions.shared(),
             }
         )
@@ -102,7 +104,7 @@ def summary(
         "range_text": "" if spread is None else " to ".join(map(error_text, spread)),
         "repeats": attempt.repeats,
         "error_text": error_text(attempt.error),
-        "change": change_cell(attempt, original),
+        "change": change_cell(attempt, original if math.isfinite(reference) else None),
         "words": change_words(attempt.error, reference),
         "settings": _settings(attempt.config),
     }

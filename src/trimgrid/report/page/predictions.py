@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trimgrid.errors import InputError, RunError, first_line
+from trimgrid.errors import RunError, first_line
 from trimgrid.export.samples import read_samples
+from trimgrid.report.page.classes import confusion, most_telling
 from trimgrid.report.page.images import MOST_IMAGES, as_images, sprite
 from trimgrid.report.page.numbers import short_numbers
-from trimgrid.report.page.views import View, confusion, most_telling, views
+from trimgrid.report.page.views import Key, View, views
 from trimgrid.run_directory.paths import SAMPLES
 from trimgrid.stored.results import StoredResults
 
-_BINARY = ("binarycrossentropy", "binaryfocalcrossentropy")
+# "crossentropy" is the binary one where there is a single prediction; `views` asks only there.
+_BINARY = ("binarycrossentropy", "binaryfocalcrossentropy", "bce", "crossentropy", "ce")
 
 
 @dataclass(eq=False)
@@ -84,11 +87,13 @@ def read_predictions(results: StoredResults) -> Predictions:
     """
     try:
         samples = read_samples(results.folder / SAMPLES)
-    except InputError:
+        left_out = int(samples.test_total) - samples.test_rows
+    except Exception:  # NumPy and zipfile raise whatever the content leads to
         return Predictions(problem="The test data can't be read in the run directory.")
     if samples.test_inputs is None:
         return Predictions(problem="The run directory holds no test data.")
     read = Predictions()
+    from_logits = _from_logits(_part(_part(results.settings, "training"), "loss").get("loss"))
     for attempt in results:
         try:
             predictions = attempt.y_pred
@@ -97,14 +102,17 @@ def read_predictions(results: StoredResults) -> Predictions:
             continue
         if predictions is None:
             continue
-        # The first decides how all are shown: it is the original, if that has predictions.
-        read.views = read.views or views(predictions, samples, _from_logits(results))
+        # The first that fit the targets decide how all are shown: the original's, if it has some.
+        read.views = read.views or views(predictions, samples, from_logits)
         read.values[attempt.id] = [_of(view, predictions) for view in read.views]
+    for id, values in read.values.items():
+        read.values[id] = values or [None] * len(read.views)
+    _count_classes(read)
     if not read.values:
         read.problem = "No predictions were kept: the error of this run is a single number."
     elif not read.views:
         read.problem = "The predictions can't be laid beside the targets of the test data."
-    if samples.test_rows < samples.test_total:
+    if left_out > 0:
         read.note = (
             f"On the first {samples.test_rows:,} of {samples.test_total:,} test examples, "
             "which the run directory holds."
@@ -134,17 +142,37 @@ def _of(view: View, predictions: Any) -> NDArray[Any] | None:
         return None
 
 
-def _from_logits(results: StoredResults) -> bool | None:
-    """Whether a binary cross-entropy of the run takes logits; None where the loss is another."""
-    training = results.settings.get("training", {})
-    loss = training.get("loss", {}) if isinstance(training, dict) else {}
-    told = loss.get("loss") if isinstance(loss, dict) else None
-    if isinstance(told, str):
-        return False if _letters(told) in _BINARY else None
-    if isinstance(told, dict) and _letters(told.get("class_name")) in _BINARY:
-        config = told.get("config", {})
-        return bool(config.get("from_logits")) if isinstance(config, dict) else False
-    return None
+def _count_classes(read: Predictions) -> None:
+    """Make room for each class that any attempt predicts, also where the first knows fewer."""
+    for place, view in enumerate(read.views):
+        answers = [each[place] for each in read.values.values()]
+        highest = [int(each.max(initial=-1)) for each in answers if each is not None]
+        if view.kind == "classes":
+            read.views[place] = replace(view, classes=max([view.classes - 1, *highest]) + 1)
+
+
+def _from_logits(loss: Any) -> Mapping[Key, bool] | bool | None:
+    """Whether a loss is a binary cross-entropy that takes logits; None where it is another.
+
+    Of losses that are given for outputs it is said for those that have such a one.
+    """
+    if isinstance(loss, str):
+        return False if _letters(loss) in _BINARY else None
+    if isinstance(loss, dict) and "class_name" in loss:
+        if _letters(loss["class_name"]) not in _BINARY:
+            return None
+        return bool(_part(loss, "config").get("from_logits"))
+    if not isinstance(loss, dict | list):
+        return None
+    by_output = _part(loss, "outputs").items() if isinstance(loss, dict) else enumerate(loss)
+    told = {key: _from_logits(each) for key, each in by_output}
+    return {key: each for key, each in told.items() if isinstance(each, bool)}
+
+
+def _part(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A part of the settings, empty where a run has none or something else there."""
+    found = settings.get(key)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _letters(name: object) -> str:

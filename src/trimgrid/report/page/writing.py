@@ -48,7 +48,7 @@ def save_page(runs: Sequence[StoredResults], path: str | Path) -> None:
     """
     content = page_html(runs)
     with replacing(path) as unfinished:
-        unfinished.write_text(content, encoding="utf-8")
+        unfinished.write_text(content, encoding="utf-8", newline="\n")
 
 
 def page_html(runs: Sequence[StoredResults], most_bytes: int = MOST_BYTES) -> str:
@@ -71,7 +71,7 @@ def page_html(runs: Sequence[StoredResults], most_bytes: int = MOST_BYTES) -> st
 
 def _render(runs: Sequence[StoredResults], data: dict[str, Any]) -> str:
     names = [run["name"] for run in data["runs"]]
-    return _template().render(
+    page = _template().render(
         plotly=_packed_plotly(),
         packed=_packed(json.dumps(data, allow_nan=False, separators=(",", ":"))),
         data=data,
@@ -86,6 +86,8 @@ def _render(runs: Sequence[StoredResults], data: dict[str, Any]) -> str:
             for place in range(len(data["sizes"]))
         ],
     )
+    # Names of files and attempts may hold halves of surrogate pairs, which UTF-8 has not.
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @cache
@@ -167,8 +169,8 @@ def _notes(runs: Sequence[StoredResults], data: dict[str, Any]) -> list[str]:
     left_out = sum("details" not in each for each in data["attempts"])
     if left_out:
         notes.append(
-            f"Details of {left_out:,} attempts that are on no front are left out, so that the page "
-            f"has at most {MOST_BYTES // 1_000_000} MB."
+            f"Details of {left_out:,} attempts are left out, first those that are on no front, to "
+            f"keep the page below {MOST_BYTES // 1_000_000} MB."
         )
     return notes
 

@@ -32,10 +32,14 @@ function showView() {
   }
 }
 
+const endsOf = (truth) => {
+  const known = truth.filter((value) => value !== null);
+  return known.length ? [Math.min(...known), Math.max(...known)] : [0, 1];
+};
+
 // How much of the data's range a prediction may leave before it is cut off.
 function yRange(truth) {
-  const known = truth.filter((value) => value !== null);
-  const [low, high] = [Math.min(...known), Math.max(...known)];
+  const [low, high] = endsOf(truth);
   const reach = 0.6 * (high - low) || 1;
   return [low - reach, high + reach];
 }
@@ -56,8 +60,7 @@ function drawCurve(view, values, attempt) {
 }
 
 function drawScatter(view, values) {
-  const known = view.truth.filter((value) => value !== null);
-  const ends = [Math.min(...known), Math.max(...known)];
+  const ends = endsOf(view.truth);
   const [low, high] = yRange(view.truth);
   const beyond = values.some((value) => value !== null && (value < low || value > high));
   draw(
