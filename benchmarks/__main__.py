@@ -13,6 +13,7 @@ import benchmarks.grid_size
 import benchmarks.grid_training
 import benchmarks.kills
 import benchmarks.mask_selection
+import benchmarks.page
 import benchmarks.quality
 import benchmarks.step_overhead
 from benchmarks.reporting import publish
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "allocation_cost": benchmarks.allocation_cost.measure,
     "examples_cold": benchmarks.examples_cold.measure,
     "kills": benchmarks.kills.measure,
+    "page": benchmarks.page.measure,
     "quality": benchmarks.quality.measure,
 }
 

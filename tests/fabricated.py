@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,21 @@ def make_run(
             path = run.attempt_folder(each.id)
             run.finish(each.id, result_dict(path, each.id, info_of(attempt), seeds=[0]))
     return folder
+
+
+def make_large_run(folder: Path, attempts: int = 999) -> Path:
+    """Write a run with many attempts, each with repeats, curves and predictions."""
+    random = np.random.default_rng(1)
+    x = np.linspace(0, 1, 60)[:, None]
+    made = [Made(ORIGINAL, 50_000, 0.1, zeros=0)]
+    for place in range(1, attempts + 1):
+        share = random.random()
+        error = 0.07 + 0.1 * random.random() * math.exp(3 * share - 1)
+        size = int(50_000 * (1 - share)) + 100
+        errors = (0.9 * error, error, 1.2 * error)
+        zeros = int(900 * share)
+        made.append(Made(f"attempt {place}", size, error, errors=errors, zeros=zeros))
+    return make_run(folder, made, test=(x, x**2), predictions={each.name: x for each in made})
 
 
 def info_of(made: Made) -> AttemptInfo:

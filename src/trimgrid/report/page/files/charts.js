@@ -7,6 +7,7 @@ const plain = (text) =>
 const CONFIG = {
   responsive: true,
   displaylogo: false,
+  plotGlPixelRatio: devicePixelRatio, // twice as fine as the screen would be four times the work
   // Named one by one: what else Plotly offers sends data away.
   modeBarButtons: [['toImage', 'zoom2d', 'pan2d', 'resetScale2d']],
 };

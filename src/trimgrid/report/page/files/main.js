@@ -44,9 +44,8 @@ function redraw() {
   document.querySelectorAll('[data-swatch]').forEach((swatch) => {
     swatch.style.background = runColour(Number(swatch.dataset.swatch));
   });
-  if (!charts) return;
-  showTradeoff();
-  showDetails();
+  // The page has its new colours at once, the charts follow.
+  if (charts) oneByOne('colours', [showTradeoff, showDetails]);
 }
 
 async function start() {
@@ -75,7 +74,7 @@ async function start() {
   document.head.append(library);
   charts = true;
   await startTradeoff(chooseAttempt);
-  redraw();
+  showDetails();
   document.documentElement.dataset.ready = 'true';
 }
 

@@ -2,7 +2,7 @@
 
 let rows = [];
 // So many rows are laid out at first; more of them when they are scrolled to.
-const PORTION = 100;
+const PORTION = 60;
 let portion = PORTION;
 const sorting = { key: null, size: 0, down: false };
 
