@@ -172,7 +172,7 @@ function drawTensors(told) {
         marker: { color: colour('beaten') },
       }),
     ],
-    layout('zeros, %', '', {
+    layout(told.more_tensors ? `zeros, % (${grouped(told.more_tensors)} more tensors have no room)` : 'zeros, %', '', {
       barmode: 'overlay',
       xaxis: { range: [0, 102] },
       yaxis: { tickvals: tensors.map((_, place) => place), ticktext: tensors.map(label), showgrid: false },
