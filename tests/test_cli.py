@@ -74,7 +74,7 @@ def test_an_example_from_start_to_files(tmp_path: Path) -> None:
     done = command("example", "mlp", "--epochs", "2", "--seed", "7", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "runs" / "mlp"
-    files = {"recap.txt", "results.json", "curves.png", "tradeoff.png", "report.html"}
+    files = {"recap.txt", "results.json", "predictions.png", "tradeoff.png", "report.html"}
     assert {path.name for path in out.iterdir()} == {*files, *BEGUN, "attempts"}
     results = json.loads((out / "results.json").read_text())
     assert [list(row) for row in results] == [KEYS] * 12
@@ -171,7 +171,7 @@ def test_the_example_with_digits(tmp_path: Path) -> None:
     assert {row["status"] for row in results} == {"ok"}
     assert results[0]["error"] < 0.5
     check_zeros(results, [288, 9216, 9216, 4096, 1280], biases=234)
-    assert not (tmp_path / "curves.png").exists()
+    assert not (tmp_path / "predictions.png").exists()
 
 
 def test_help_has_an_example_for_each_command(capsys: pytest.CaptureFixture[str]) -> None:

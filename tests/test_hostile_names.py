@@ -22,7 +22,7 @@ from trimgrid.cli import main
 from trimgrid.cli.options import names_in_run
 from trimgrid.report import curves, picture_text, tradeoff
 from trimgrid.report.inspection import print_variables
-from trimgrid.report.plots import save_curves, save_tradeoff
+from trimgrid.report.plots import save_predictions, save_tradeoff
 from trimgrid.report.run_table import attempt_text, run_table
 from trimgrid.report.table import recap_text
 from trimgrid.results import AttemptInfo, write_results_json
@@ -324,7 +324,7 @@ def test_pictures(name: str, shown: str, _: str, drawn: list[Any], tmp_path: Pat
     """Warnings, such as that of a glyph that the font lacks, are errors here."""
     infos = [info(name), info(f"{name} 2", 5), info(f"{name} 3", 3, "failed")]
     save_tradeoff(infos, tmp_path / "tradeoff.png", error_name=name)
-    save_curves(infos, X, X, tmp_path / "curves.png")
+    save_predictions(infos, X, X, tmp_path / "predictions.png")
     for figure in drawn:
         assert figure.bbox.width < 1100
         texts = [text for text in figure.texts if text.get_text() != "failed"]
@@ -338,12 +338,12 @@ def test_pictures(name: str, shown: str, _: str, drawn: list[Any], tmp_path: Pat
             for text in named
         )
         check_text("\n".join(text.get_text() for text in texts))
-    for picture in ("tradeoff.png", "curves.png"):
+    for picture in ("tradeoff.png", "predictions.png"):
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
 
 
 def test_titles_of_panels_stay_over_their_panels(drawn: list[Any], tmp_path: Path) -> None:
-    save_curves(
+    save_predictions(
         [info("W" * 200 + str(place), place) for place in range(7)], X, X, tmp_path / "c.png"
     )
     titles = [text for text in drawn[0].texts if text.get_text().startswith("W")]

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from trimgrid.errors import InputError
 from trimgrid.report import curves, tradeoff
 from trimgrid.report.axes import draw_axes
-from trimgrid.report.curve_data import curves_data
 from trimgrid.report.figures import GREEN, RED, new_figure
 from trimgrid.report.frame import Frame
 from trimgrid.report.labels import Box, place_labels, place_where_room
-from trimgrid.report.plots import save_curves, save_tradeoff
+from trimgrid.report.plots import save_predictions, save_tradeoff
+from trimgrid.report.prediction_data import prediction_data
 from trimgrid.report.ticks import logarithmic_marks, logarithmic_numbers, round_numbers
 from trimgrid.report.tradeoff_data import tradeoff_data
 from trimgrid.results import AttemptInfo
@@ -82,7 +82,7 @@ def strokes(figure: Any) -> list[Any]:
 
 
 def test_curves_are_sorted_by_x() -> None:
-    data = curves_data(several(8), X, Y)
+    data = prediction_data(several(8), X, Y)
     order = np.argsort(X[:, 0])
     np.testing.assert_array_equal(data.x, X[order, 0])
     np.testing.assert_array_equal(data.truth, Y[order, 0])
@@ -92,7 +92,7 @@ def test_curves_are_sorted_by_x() -> None:
 
 
 def test_curves_are_six_panels_a_row(drawn: list[Any], tmp_path: Path) -> None:
-    save_curves(several(8), X, Y, tmp_path / "curves.png")
+    save_predictions(several(8), X, Y, tmp_path / "predictions.png")
     titles = [text for text in drawn[0].texts if text.get_text().startswith("attempt")]
     heights = [text.get_position()[1] for text in titles]
     assert len(set(heights[:6])) == 1
@@ -105,9 +105,9 @@ def test_curves_are_six_panels_a_row(drawn: list[Any], tmp_path: Path) -> None:
 
 
 def test_a_curve_is_drawn_where_its_values_are(drawn: list[Any], tmp_path: Path) -> None:
-    save_curves([info("one", y_pred=Y + 1)], X, Y, tmp_path / "curves.png")
+    save_predictions([info("one", y_pred=Y + 1)], X, Y, tmp_path / "predictions.png")
     truth, prediction = (colored(drawn[0], color)[0] for color in (GREEN, RED))
-    data = curves_data([info("one", y_pred=Y + 1)], X, Y)
+    data = prediction_data([info("one", y_pred=Y + 1)], X, Y)
     panel = truth.get_clip_box()
     width, height = panel.width, panel.height
     for line, values in ((truth, data.truth), (prediction, data.truth + 1)):
@@ -118,7 +118,7 @@ def test_a_curve_is_drawn_where_its_values_are(drawn: list[Any], tmp_path: Path)
 
 
 def test_titles_tell_name_error_and_sizes() -> None:
-    (panel,) = curves_data([info("poly decay 10/50", 5781, 1.379e-4, Y)], X, Y).panels
+    (panel,) = prediction_data([info("poly decay 10/50", 5781, 1.379e-4, Y)], X, Y).panels
     assert panel.title == "poly decay 10/50"
     assert panel.figures == "1.38e-04 · tflite 5.8 · h5 18.2 kB"
 
@@ -126,7 +126,7 @@ def test_titles_tell_name_error_and_sizes() -> None:
 @pytest.mark.parametrize("x", [X, X * 1e30, 1.7e9 + X, 1.7e9 + 1e4 * X, X - 1e6])
 def test_texts_of_curves_do_not_overlap(x: Any, drawn: list[Any], tmp_path: Path) -> None:
     infos = [info("a name as long as it ever gets " + str(k), 99999999, 1e-4, Y) for k in range(12)]
-    save_curves(infos, x, Y * 1000, tmp_path / "curves.png")
+    save_predictions(infos, x, Y * 1000, tmp_path / "predictions.png")
     boxes = [text.get_window_extent().extents for text in drawn[0].texts]
     boxes += [line.get_clip_box().extents for line in colored(drawn[0], GREEN)[:12]]
     assert not [pair for pair in itertools.combinations(boxes, 2) if hidden(*pair) > 0]
@@ -151,17 +151,17 @@ def test_predictions_that_are_not_numbers(
     prediction: Any, is_drawn: bool, drawn: list[Any], tmp_path: Path
 ) -> None:
     infos = [info("good", y_pred=Y), info("bad", y_pred=prediction)]
-    save_curves(infos, X, Y, tmp_path / "c.png")
+    save_predictions(infos, X, Y, tmp_path / "c.png")
     assert len(colored(drawn[0], GREEN)) == 2 + is_drawn  # and one in the legend
     assert ("failed" in texts(drawn[0])) != is_drawn
-    bottom, top = curves_data(infos, X, Y).y_range
+    bottom, top = prediction_data(infos, X, Y).y_range
     assert -4 < bottom < 0 < 4 < top < 8
 
 
 @pytest.mark.parametrize(("x", "y"), [([3.0], [7.0]), ([NAN, 1.0], [NAN, NAN]), ([2, 2], [0, 5])])
 def test_any_points_become_curves(x: list[float], y: list[float], tmp_path: Path) -> None:
-    save_curves([info("one", y_pred=np.array(y))], x, y, tmp_path / "curves.png")
-    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    save_predictions([info("one", y_pred=np.array(y))], x, y, tmp_path / "predictions.png")
+    assert (tmp_path / "predictions.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_of_many_curves_the_best_are_drawn() -> None:
@@ -170,14 +170,14 @@ def test_of_many_curves_the_best_are_drawn() -> None:
         info(f"{k}", *front.get(k, (2000, 0.5 + (200 - k) / 1e3)), y_pred=Y) for k in range(200)
     ]
     infos[120] = info("failed", None, NAN)
-    data = curves_data(infos, X, Y)
+    data = prediction_data(infos, X, Y)
     best = sorted({0, *front, *range(142, 200)})
     assert [panel.title for panel in data.panels] == [str(k) for k in best]
     assert len(best) == 60
     assert data.note.endswith(
         ". 60 of 200 attempts: the original, the Pareto front, the least errors"
     )
-    assert "attempts" not in curves_data(infos[:60], X, Y).note
+    assert "attempts" not in prediction_data(infos[:60], X, Y).note
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_of_many_curves_the_best_are_drawn() -> None:
 )
 def test_curves_refuse(infos: list[AttemptInfo], x: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
-        save_curves(infos, x, Y, tmp_path / "curves.png")
+        save_predictions(infos, x, Y, tmp_path / "predictions.png")
     assert not list(tmp_path.iterdir())
 
 
@@ -340,7 +340,7 @@ def test_of_many_points_the_front_is_named_where_there_is_room(
 
 def test_names_are_no_formulas(drawn: list[Any], tmp_path: Path) -> None:
     save_tradeoff([info("a $\\broken{$ name", y_pred=Y)], tmp_path / "t.png")
-    save_curves([info("a $\\broken{$ name", y_pred=Y)], X, Y, tmp_path / "c.png")
+    save_predictions([info("a $\\broken{$ name", y_pred=Y)], X, Y, tmp_path / "c.png")
     assert all("a $\\broken{$ name" in texts(figure) for figure in drawn)
 
 
@@ -435,7 +435,7 @@ def test_tradeoff_refuses(tmp_path: Path) -> None:
 
 def test_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     for run in ("a", "b"):
-        save_curves(several(3), X, Y, tmp_path / f"curves_{run}.png")
+        save_predictions(several(3), X, Y, tmp_path / f"predictions_{run}.png")
         save_tradeoff(several(3), tmp_path / f"tradeoff_{run}.png")
     for picture in ("curves", "tradeoff"):
         first, second = ((tmp_path / f"{picture}_{run}.png").read_bytes() for run in "ab")

@@ -16,7 +16,7 @@ from trimgrid.grids.grid import AttemptConfig
 from trimgrid.iterative import IterativePruning
 from trimgrid.loggers.facts import curves, parameters
 from trimgrid.one_shot import OneShot
-from trimgrid.report.curves import save_curves
+from trimgrid.report.prediction_panels import save_predictions
 from trimgrid.report.tradeoff import save_tradeoff
 from trimgrid.runs.checking import ORIGINAL
 from trimgrid.runs.running import run_grid
@@ -82,7 +82,7 @@ def test_beside_others(tmp_path: Path, repeats: int) -> None:
     assert len(results["half"].history["loss"]) == 2 * repeats
     assert results["cut"].zero_weights < results["slashed"].zero_weights
     assert not list((tmp_path / "checkpoints").glob("*"))
-    save_curves(results, X[40:, 0], Y[40:], tmp_path / "curves.png")
+    save_predictions(results, X[40:, 0], Y[40:], tmp_path / "predictions.png")
     save_tradeoff(results, tmp_path / "tradeoff.png", "zipped_keras_size")
 
 

@@ -49,7 +49,7 @@ def run_example(
 
     Prints the model's summary, the block of each attempt and the recap to standard output, and
     shows progress on standard error. Writes `recap.txt`, `results.json`, `tradeoff.png` and, where
-    predictions are curves, `curves.png` into `folder`.
+    predictions are curves, `predictions.png` into `folder`.
 
     Raises `InputError` before any training, and `RunError` if the original can't be trained.
     What was finished before a failure is saved all the same.
@@ -149,7 +149,7 @@ def _import_for_pictures() -> None:
 
 def _report(infos: list[AttemptInfo], folder: Path, task: Experiment) -> None:
     """Print and save the recap, then draw: a picture that fails costs nothing else."""
-    from trimgrid.report.plots import save_curves, save_tradeoff
+    from trimgrid.report.plots import save_predictions, save_tradeoff
 
     recap = recap_text(infos)
     print(f"*** Final recap ***\n{recap}")
@@ -157,7 +157,7 @@ def _report(infos: list[AttemptInfo], folder: Path, task: Experiment) -> None:
         unfinished.write_text(recap, encoding="utf-8")
     files = ["results.json", "recap.txt", "tradeoff.png"]
     if task.curve is not None:
-        save_curves(infos, *task.curve, folder / "curves.png")
-        files.append("curves.png")
+        save_predictions(infos, *task.curve, folder / "predictions.png")
+        files.append("predictions.png")
     save_tradeoff(infos, folder / "tradeoff.png", error_name=task.error_name)
     print(f"Saved in {printable(str(folder))}: {', '.join(files)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trimgrid.report.curves import save_curves
+from trimgrid.report.prediction_panels import save_predictions
 from trimgrid.report.tradeoff import save_tradeoff
 
-__all__ = ["save_curves", "save_tradeoff"]
+__all__ = ["save_predictions", "save_tradeoff"]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from trimgrid.report.curve_data import Curves, Panel, curves_data
 from trimgrid.report.figures import GREEN, GREY, RED, new_figure, save_png
 from trimgrid.report.frame import Frame, draw_line, draw_strokes, write
 from trimgrid.report.picture_text import fitting, text_size
+from trimgrid.report.prediction_data import Panel, PredictionPanels, prediction_data
 from trimgrid.report.ticks import round_numbers
 from trimgrid.results import AttemptInfo
 
@@ -30,7 +30,7 @@ _TRUTH: dict[str, Any] = {"color": GREEN, "linewidth": 4.5, "solid_capstyle": "r
 _PREDICTION: dict[str, Any] = {"color": RED, "linewidth": 1.3}
 
 
-def save_curves(
+def save_predictions(
     infos: Sequence[AttemptInfo], x: ArrayLike, y_true: ArrayLike, path: str | Path
 ) -> None:
     """Draw the test data (green) and each attempt's prediction (red), 6 panels a row, as a PNG.
@@ -39,37 +39,39 @@ def save_curves(
     rising x. The title of a panel tells the name, the error, and the zipped sizes in kB (1,000
     bytes). All panels share their axes; a prediction that leaves the data's range far behind is cut
     off at the edge, an attempt without any finite prediction is an empty panel that says "failed".
-    Of more than 60 attempts 60 are drawn: see `curves_data`.
+    Of more than 60 attempts 60 are drawn: see `prediction_data`.
 
     The file appears whole or not at all, with the same bytes for the same input. Raises
     `InputError` for no attempts and for numbers of points that differ, `OSError` where the folder
     can't be written.
     """
-    curves = curves_data(infos, x, y_true)
-    columns = min(_PANELS_A_ROW, len(curves.panels))
-    rows = math.ceil(len(curves.panels) / columns)
+    shown = prediction_data(infos, x, y_true)
+    columns = min(_PANELS_A_ROW, len(shown.panels))
+    rows = math.ceil(len(shown.panels) / columns)
     figure = new_figure(_PANEL_WIDTH * max(columns, 2) + 0.4, _PANEL_HEIGHT * rows + _TOP + _BOTTOM)
-    y_ticks = round_numbers(*curves.y_range, 7)
-    frames = _frames(figure, curves, columns, max(_widths(figure, y_ticks), default=0.0))
+    y_ticks = round_numbers(*shown.y_range, 7)
+    frames = _frames(figure, shown, columns, max(_widths(figure, y_ticks), default=0.0))
     x_ticks = _x_ticks(figure, frames[0])
-    for index, (frame, panel) in enumerate(zip(frames, curves.panels, strict=True)):
-        _draw_panel(figure, frame, panel, curves)
+    for index, (frame, panel) in enumerate(zip(frames, shown.panels, strict=True)):
+        _draw_panel(figure, frame, panel, shown)
         if index + columns >= len(frames):  # the lowest of its column
             _write_x(figure, frame, x_ticks)
         if index % columns == 0:
             _write_y(figure, frame, y_ticks)
     _draw_frames(figure, frames, list(x_ticks), list(y_ticks))
-    _draw_legend(figure, curves.note)
+    _draw_legend(figure, shown.note)
     save_png(figure, Path(path))
 
 
-def _frames(figure: Figure, curves: Curves, columns: int, labels_width: float) -> list[Frame]:
+def _frames(
+    figure: Figure, shown: PredictionPanels, columns: int, labels_width: float
+) -> list[Frame]:
     """Return the panels' places, row by row from the upper left."""
     inch = figure.dpi
     edge = labels_width + 2.5 * _TICK * inch
     step = (figure.bbox.width - edge - _RIGHT * inch + _GAP * inch) / columns
     frames = []
-    for index in range(len(curves.panels)):
+    for index in range(len(shown.panels)):
         row, column = divmod(index, columns)
         left = edge + column * step
         top = figure.bbox.height - (_TOP + _ABOVE + row * _PANEL_HEIGHT) * inch
@@ -78,11 +80,11 @@ def _frames(figure: Figure, curves: Curves, columns: int, labels_width: float) -
         left, bottom, right, top = (
             math.floor(each) + 0.5 for each in (left, bottom, left + step - _GAP * inch, top)
         )
-        frames.append(Frame(left, bottom, right, top, curves.x_range, curves.y_range))
+        frames.append(Frame(left, bottom, right, top, shown.x_range, shown.y_range))
     return frames
 
 
-def _draw_panel(figure: Figure, frame: Frame, panel: Panel, curves: Curves) -> None:
+def _draw_panel(figure: Figure, frame: Frame, panel: Panel, shown: PredictionPanels) -> None:
     middle, point = (frame.left + frame.right) / 2, figure.dpi / 72
     height, room = frame.top + 17 * point, frame.right - frame.left
     title = fitting(figure, panel.title, _TITLE_SIZE, room, "bold")
@@ -92,8 +94,8 @@ def _draw_panel(figure: Figure, frame: Frame, panel: Panel, curves: Curves) -> N
         height = (frame.bottom + frame.top) / 2
         write(figure, middle, height, "failed", 10, "center", "center", color=RED)
         return
-    x = frame.across(curves.x)
-    draw_line(figure, x, frame.up(curves.truth), frame, **_TRUTH)
+    x = frame.across(shown.x)
+    draw_line(figure, x, frame.up(shown.truth), frame, **_TRUTH)
     draw_line(figure, x, frame.up(panel.prediction), frame, **_PREDICTION)
 
 

@@ -1,4 +1,4 @@
-"""What the picture of the curves shows: which attempts, their figures, the common axes."""
+"""What the picture of predictions shows: which attempts, their figures, the common axes."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Panel:
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
-    """What `save_curves` draws: the test data by rising x, a panel an attempt, and common axes."""
+class PredictionPanels:
+    """What `save_predictions` draws: the test data by rising x, a panel an attempt, and common axes."""
 
     x: NDArray[np.float64]
     truth: NDArray[np.float64]
@@ -38,20 +38,22 @@ class Curves:
     note: str
 
 
-def curves_data(infos: Sequence[AttemptInfo], x: ArrayLike, y_true: ArrayLike) -> Curves:
-    """Return what `save_curves` draws.
+def prediction_data(
+    infos: Sequence[AttemptInfo], x: ArrayLike, y_true: ArrayLike
+) -> PredictionPanels:
+    """Return what `save_predictions` draws.
 
     Of more than 60 attempts these are drawn, in their order: the first, which is the original,
     those on the Pareto front of zipped .tflite size and error, and of the others those with the
     least errors. The note then says so.
 
     >>> info = AttemptInfo("half", 9, 5, 4, None, None, None, None, np.array([3.0, 1.0]), 0.02)
-    >>> curves = curves_data([info], [2, 1], [3.5, 1.5])
-    >>> curves.x.tolist(), curves.truth.tolist(), curves.panels[0].prediction.tolist()
+    >>> shown = prediction_data([info], [2, 1], [3.5, 1.5])
+    >>> shown.x.tolist(), shown.truth.tolist(), shown.panels[0].prediction.tolist()
     ([1.0, 2.0], [1.5, 3.5], [1.0, 3.0])
     """
     points, truth = (np.ravel(np.asarray(each)).astype(float) for each in (x, y_true))
-    _check_curves(infos, points, truth)
+    _check_points(infos, points, truth)
     order = np.argsort(points, kind="stable")
     points, truth = points[order], truth[order]
     panels = []
@@ -68,10 +70,12 @@ def curves_data(infos: Sequence[AttemptInfo], x: ArrayLike, y_true: ArrayLike) -
             "the original, the Pareto front, the least errors"
         )
     predictions = [panel.prediction for panel in panels if panel.prediction is not None]
-    return Curves(points, truth, panels, _x_range(points), _y_range(truth, predictions), note)
+    return PredictionPanels(
+        points, truth, panels, _x_range(points), _y_range(truth, predictions), note
+    )
 
 
-def _check_curves(
+def _check_points(
     infos: Sequence[AttemptInfo], points: NDArray[np.float64], truth: NDArray[np.float64]
 ) -> None:
     if not infos or points.size == 0:
