@@ -20,7 +20,7 @@ from rich.cells import cell_len
 
 from trimgrid.cli import main
 from trimgrid.cli.options import names_in_run
-from trimgrid.report import curves, picture_text, tradeoff
+from trimgrid.report import picture_text, tradeoff
 from trimgrid.report.inspection import print_variables
 from trimgrid.report.plots import save_predictions, save_tradeoff
 from trimgrid.report.run_table import attempt_text, run_table
@@ -308,7 +308,7 @@ def test_completion_offers_what_can_be_written(results: Results) -> None:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The figures that are saved, to look into."""
     figures: list[Any] = []
-    for module in (curves, tradeoff):
+    for module in (prediction_panels, tradeoff):
         save = module.save_png
 
         def keep(figure: Any, path: Path, save: Any = save) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimgrid.errors import InputError
-from trimgrid.report import curves, tradeoff
+from trimgrid.report import prediction_panels, tradeoff
 from trimgrid.report.axes import draw_axes
 from trimgrid.report.figures import GREEN, RED, new_figure
 from trimgrid.report.frame import Frame
@@ -58,7 +58,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         figure.draw_without_rendering()
         figures.append(figure)
 
-    monkeypatch.setattr(curves, "save_png", keep)
+    monkeypatch.setattr(prediction_panels, "save_png", keep)
     monkeypatch.setattr(tradeoff, "save_png", keep)
     return figures
 
@@ -437,7 +437,7 @@ def test_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     for run in ("a", "b"):
         save_predictions(several(3), X, Y, tmp_path / f"predictions_{run}.png")
         save_tradeoff(several(3), tmp_path / f"tradeoff_{run}.png")
-    for picture in ("curves", "tradeoff"):
+    for picture in ("predictions", "tradeoff"):
         first, second = ((tmp_path / f"{picture}_{run}.png").read_bytes() for run in "ab")
         assert first == second
         assert b"matplotlib" not in first.lower()

@@ -27,8 +27,8 @@ class Panel:
 
 
 @dataclass(frozen=True, eq=False)
-class PredictionPanels:
-    """What `save_predictions` draws: the test data by rising x, a panel an attempt, and common axes."""
+class Panels:
+    """What `save_predictions` draws: test data by rising x, a panel an attempt, and common axes."""
 
     x: NDArray[np.float64]
     truth: NDArray[np.float64]
@@ -38,9 +38,7 @@ class PredictionPanels:
     note: str
 
 
-def prediction_data(
-    infos: Sequence[AttemptInfo], x: ArrayLike, y_true: ArrayLike
-) -> PredictionPanels:
+def prediction_data(infos: Sequence[AttemptInfo], x: ArrayLike, y_true: ArrayLike) -> Panels:
     """Return what `save_predictions` draws.
 
     Of more than 60 attempts these are drawn, in their order: the first, which is the original,
@@ -70,9 +68,7 @@ def prediction_data(
             "the original, the Pareto front, the least errors"
         )
     predictions = [panel.prediction for panel in panels if panel.prediction is not None]
-    return PredictionPanels(
-        points, truth, panels, _x_range(points), _y_range(truth, predictions), note
-    )
+    return Panels(points, truth, panels, _x_range(points), _y_range(truth, predictions), note)
 
 
 def _check_points(

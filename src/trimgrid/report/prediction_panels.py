@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from trimgrid.report.figures import GREEN, GREY, RED, new_figure, save_png
 from trimgrid.report.frame import Frame, draw_line, draw_strokes, write
 from trimgrid.report.picture_text import fitting, text_size
-from trimgrid.report.prediction_data import Panel, PredictionPanels, prediction_data
+from trimgrid.report.prediction_data import Panel, Panels, prediction_data
 from trimgrid.report.ticks import round_numbers
 from trimgrid.results import AttemptInfo
 
@@ -63,9 +63,7 @@ def save_predictions(
     save_png(figure, Path(path))
 
 
-def _frames(
-    figure: Figure, shown: PredictionPanels, columns: int, labels_width: float
-) -> list[Frame]:
+def _frames(figure: Figure, shown: Panels, columns: int, labels_width: float) -> list[Frame]:
     """Return the panels' places, row by row from the upper left."""
     inch = figure.dpi
     edge = labels_width + 2.5 * _TICK * inch
@@ -84,7 +82,7 @@ def _frames(
     return frames
 
 
-def _draw_panel(figure: Figure, frame: Frame, panel: Panel, shown: PredictionPanels) -> None:
+def _draw_panel(figure: Figure, frame: Frame, panel: Panel, shown: Panels) -> None:
     middle, point = (frame.left + frame.right) / 2, figure.dpi / 72
     height, room = frame.top + 17 * point, frame.right - frame.left
     title = fitting(figure, panel.title, _TITLE_SIZE, room, "bold")
