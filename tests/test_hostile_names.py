@@ -20,7 +20,7 @@ from rich.cells import cell_len
 
 from trimgrid.cli import main
 from trimgrid.cli.options import names_in_run
-from trimgrid.report import picture_text, tradeoff
+from trimgrid.report import picture_text, prediction_panels, tradeoff
 from trimgrid.report.inspection import print_variables
 from trimgrid.report.plots import save_predictions, save_tradeoff
 from trimgrid.report.run_table import attempt_text, run_table

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from trimgrid.export.samples import Samples
-from trimgrid.report.page.classes import confusion, most_telling
+from trimgrid.report.page.classes import Answers, confusion, most_telling
 from trimgrid.report.page.views import MOST_CLASSES, View, views
 
 RANDOM = np.random.default_rng(0)
@@ -202,7 +202,7 @@ def test_classes(
     np.testing.assert_array_equal(view.of(predictions), answers)
     matrix = confusion_matrix(truth, answers, labels=range(view.classes))
     dense = np.zeros_like(matrix)
-    for true, predicted, count in confusion(view.truth, view.of(predictions), view.classes):
+    for true, predicted, count in confusion(view.truth, view.of(predictions)):
         dense[true, predicted] = count
     np.testing.assert_array_equal(dense, matrix)
 
@@ -313,9 +313,27 @@ def test_nan_is_a_point_that_is_missing() -> None:
     assert np.flatnonzero(np.isnan(view.of(predictions))).tolist() == [3]
 
 
-def test_confusion_of_fewer_answers() -> None:
-    assert confusion(np.array([0, 1, 2]), np.array([0, 0]), 3) == [[0, 0, 1], [1, 0, 1]]
-    assert confusion(np.array([], int), np.array([], int), 3) == []
+def test_answers_are_counted_and_kept_where_they_are_shown() -> None:
+    truth = np.array([0, 1, 2, 2])
+    answers = Answers.of(truth, np.array([0, 4, -1, -1]), shown=True)
+    assert (answers.counts, answers.missing, answers.highest) == ([[0, 0, 1], [1, 4, 1]], 2, 4)
+    assert answers.each is not None
+    assert answers.each.tolist() == [0, 4, -1, -1]
+    fewer = Answers.of(truth, np.array([0, 0]), shown=False)
+    assert (fewer.counts, fewer.missing, fewer.each) == ([[0, 0, 1], [1, 0, 1]], 0, None)
+    none = Answers.of(np.array([], int), np.array([], int), shown=True)
+    assert (none.counts, none.missing, none.highest) == ([], 0, -1)
+
+
+def test_scores_that_are_not_finite_are_of_no_class() -> None:
+    truth = np.array([0, 1, 2, 0])
+    scores = np.eye(3)[truth]
+    scores[1, 0] = np.nan
+    scores[2] = np.inf
+    (view,) = found(scores, truth)
+    assert view.of(scores).tolist() == [0, -1, -1, 0]
+    (view,) = found(np.array([[0.9], [np.nan]]), np.array([1, 0]), from_logits=False)
+    assert view.of(np.array([[0.9], [np.nan]])).tolist() == [1, -1]
 
 
 MOST_TELLING: list[tuple[list[list[int]], int, list[int]]] = [

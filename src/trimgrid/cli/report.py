@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from trimgrid.errors import InputError
+from trimgrid.terminal_text import printable
 
 
 def report(
@@ -36,4 +37,4 @@ def report(
         raise InputError(f"A page is an .html file. Received: {str(out)!r}. Give -o report.html")
     first, *others = map(load_results, runs)
     first.report(out, *others)
-    print(f"Saved: {out}", file=sys.stderr)
+    print(f"Saved: {printable(str(out))}", file=sys.stderr)

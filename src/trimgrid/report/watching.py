@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trimgrid.cells import change_cell, error_cell, zeros_cell
-from trimgrid.choosing import check_size
+from trimgrid.choosing import check_size, has_error
 from trimgrid.errors import RunError
 from trimgrid.report.estimated_end import estimated_end
 from trimgrid.report.run_state import RunState
@@ -128,7 +128,7 @@ def _found(watched: Watched, size: str) -> list[Text]:
     """How many attempts are finished, and the original's figures."""
     results = watched.results
     planned = len(results) + len(results.unfinished)
-    failed = sum(each.status != "ok" for each in results)
+    failed = sum(not has_error(each) for each in results)
     count = f"{len(results):,} of {planned:,} finished" + (f", {failed:,} failed" if failed else "")
     original = results.find_original()
     lines = [_labelled("Attempts", count)]
@@ -200,7 +200,7 @@ def _aligned(rows: Sequence[tuple[str, ...]], marked: Sequence[bool], width: int
 
 
 def _failures(results: StoredResults, width: int) -> list[Text]:
-    failed: list[StoredAttempt] = [each for each in results if each.status != "ok"]
+    failed: list[StoredAttempt] = [each for each in results if not has_error(each)]
     if not failed:
         return []
     lines = [Text("")]

@@ -14,6 +14,7 @@ from trimgrid.run_directory.json_files import DamagedFileError, read_json, write
 
 DETAILS = "details.json"
 _BINS = 61  # odd, so that zero lies in the middle of one
+_LEAST_LIMIT = 1e-300
 _MOST_UPDATES = 500
 Updates: TypeAlias = tuple[tuple[int, float], ...]
 """Steps at which masks are chosen, and the sparsity from each of them on."""
@@ -52,16 +53,21 @@ class Histogram:
     counts: tuple[int, ...]
 
     @classmethod
-    def of(cls, arrays: Sequence[NDArray[Any]]) -> Self:
+    def of(cls, arrays: Sequence[NDArray[Any]]) -> Self | None:
         """Count the finite weights of some tensors that are not zero.
+
+        None where there is no such weight, and where all are too small or too large for bins.
 
         >>> Histogram.of([np.array([0.0, 1.0, -1.0, 1.0])]).limit
         1.0
         """
-        weights = np.concatenate([[0.0], *(np.ravel(array).astype(float) for array in arrays)])
-        weights = weights[np.isfinite(weights) & (weights != 0)]
-        limit = float(np.abs(weights).max()) if weights.size else 1.0
-        counts, _ = np.histogram(weights, bins=_BINS, range=(-limit, limit))
+        limit = max((_largest(array) for array in arrays), default=0.0)
+        if not _LEAST_LIMIT < limit < 1 / _LEAST_LIMIT:
+            return None
+        counts = np.zeros(_BINS, np.int64)
+        for array in arrays:  # one by one: together they are as large as the model
+            weights = np.asarray(array, float)[np.asarray(array) != 0]
+            counts += np.histogram(weights, bins=_BINS, range=(-limit, limit))[0]
         return cls(limit, tuple(counts.tolist()))
 
 
@@ -122,6 +128,12 @@ def read_details(path: Path) -> Details:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedFileError(path, "It is not what trimgrid writes there.") from error
+
+
+def _largest(array: NDArray[Any]) -> float:
+    """The largest magnitude of the finite weights."""
+    magnitudes = np.abs(np.asarray(array, float))
+    return float(magnitudes.max(initial=0.0, where=np.isfinite(magnitudes)))
 
 
 def _tensor(entry: Mapping[str, Any]) -> TensorSummary:

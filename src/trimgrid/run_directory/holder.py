@@ -37,10 +37,12 @@ def parse_holder(content: bytes) -> Holder | None:
 
     >>> parse_holder(b'{"pid": 4711, "host": "box", "started": "2026-01-01T00:00:00+00:00"}')
     Holder(pid=4711, host='box', started='2026-01-01T00:00:00+00:00')
-    >>> parse_holder(b"")
+    >>> parse_holder(b""), parse_holder(b'{"pid": -1, "host": "box", "started": ""}')
+    (None, None)
     """
     try:
         found = json.loads(content)
-        return Holder(int(found["pid"]), str(found["host"]), str(found["started"]))
+        pid = int(found["pid"])
+        return Holder(pid, str(found["host"]), str(found["started"])) if pid > 0 else None
     except (ValueError, TypeError, KeyError, OverflowError):
         return None

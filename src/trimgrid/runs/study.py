@@ -13,7 +13,7 @@ from trimgrid.arguments import check_integer
 from trimgrid.compiled_settings import compiled_settings, load_compiled
 from trimgrid.data.splits import open_splits
 from trimgrid.engines.choice import choose_engine
-from trimgrid.errors import InputError
+from trimgrid.errors import InputError, first_line
 from trimgrid.export.tflite import TFLiteConverter
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.measures.error_measures import error_measure
@@ -151,7 +151,8 @@ class Study:
         converter: TFLiteConverter | None = None,
     ) -> Results:
         """Train and measure the original and every attempt of a grid; return what the run directory
-        then holds, after writing its page: see `Results.report`.
+        then holds, after writing its page: see `Results.report`. Why a page could not be
+        written `say` is told.
 
         `grid`: by default the attempts of `recommended_grid`. `run_dir`: by default runs/NAME
         of the model, or of its file. A run on a directory that there is already goes on where that
@@ -247,7 +248,10 @@ class Study:
                         with bar.stopped():
                             on_result(info)
         found = load_results(folder)
-        found.report()
+        try:
+            found.report()
+        except Exception as error:  # the run is done: its results do not depend on a page
+            say(f"The page could not be written: {type(error).__name__}: {first_line(error)}")
         return found
 
     def scan(

@@ -1,4 +1,4 @@
-"""A table as CSV that is read back as it was and that a spreadsheet takes for no formulas."""
+"""A table as CSV whose texts a spreadsheet takes for no formulas."""
 
 from __future__ import annotations
 

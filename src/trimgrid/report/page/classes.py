@@ -3,21 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def confusion(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> list[list[int]]:
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What an attempt takes examples for, as short as it is shown.
+
+    `counts`: how often each class was predicted as each, [class, predicted, count], if not never.
+    `missing`: of how many examples no prediction is finite. `highest`: the highest class predicted.
+    `each`: the class of each example, -1 where it is missing; None where examples are not shown.
+    """
+
+    counts: list[list[int]]
+    missing: int
+    highest: int
+    each: NDArray[np.int32] | None
+
+    @classmethod
+    def of(cls, truth: NDArray[Any], predicted: NDArray[Any], shown: bool) -> Self:
+        """Count what is predicted of the examples; `shown`: whether examples are shown.
+
+        >>> Answers.of(np.array([0, 1, 1]), np.array([0, 1, -1]), True).counts
+        [[0, 0, 1], [1, 1, 1]]
+        """
+        size = min(truth.size, predicted.size)
+        there = predicted[:size] >= 0
+        counts = confusion(truth[:size][there], predicted[:size][there])
+        missing = int(size - np.count_nonzero(there))
+        highest = int(predicted.max(initial=-1))
+        return cls(counts, missing, highest, predicted.astype(np.int32) if shown else None)
+
+
+def confusion(truth: NDArray[Any], predicted: NDArray[Any]) -> list[list[int]]:
     """Return how often each class was predicted as each: [class, predicted, count], if not never.
 
-    >>> confusion(np.array([0, 1, 1]), np.array([0, 1, 0]), 2)
+    >>> confusion(np.array([0, 1, 1]), np.array([0, 1, 0]))
     [[0, 0, 1], [1, 0, 1], [1, 1, 1]]
     """
-    size = min(truth.size, predicted.size)
-    inside = np.clip(predicted[:size], 0, classes - 1)
-    pairs, counts = np.unique(truth[:size] * classes + inside, return_counts=True)
+    classes = 1 + max(int(truth.max(initial=0)), int(predicted.max(initial=0)))
+    pairs, counts = np.unique(truth * classes + predicted, return_counts=True)
     return [
         [int(pair) // classes, int(pair) % classes, int(count)]
         for pair, count in zip(pairs, counts, strict=True)

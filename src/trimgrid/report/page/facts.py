@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from trimgrid import __version__
+from trimgrid.choosing import has_error
 from trimgrid.errors import RunError
+from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.details import TensorSummary
 from trimgrid.stored.results import StoredResults
+from trimgrid.terminal_text import printable
 
 
 def facts(results: StoredResults) -> list[tuple[str, str]]:
@@ -107,11 +110,11 @@ def _duration(results: StoredResults) -> str:
     progress = results.progress
     if progress is None or not progress.seconds > 0:
         return ""
-    minutes, seconds = divmod(progress.seconds, 60)
-    if minutes < 1:
-        return f"{seconds:.1f} s"
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds:.0f} s"
+    if progress.seconds < 59.95:
+        return f"{progress.seconds:.1f} s"
+    minutes, seconds = divmod(round(progress.seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
 def _name(value: Any) -> str:
@@ -157,10 +160,19 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def export_command(folder: Path, name: str) -> str:
-    """Return the command that exports an attempt.
+def export_command(folder: Path, attempt: AttemptInfo) -> str:
+    """Return the command that exports an attempt; "" where it has no model to export.
 
-    >>> export_command(Path.cwd() / "runs" / "digits", "lamp 90 %")
+    There is none for names that hold what a terminal would obey, either: a copy of it would not be
+    what is seen.
+
+    >>> half = AttemptInfo("lamp 90 %", 100, 50, 50, 4000, 1000, None, None, None, 0.02)
+    >>> export_command(Path.cwd() / "runs" / "digits", half)
     "trimgrid export runs/digits 'lamp 90 %' -o small.tflite"
     """
-    return shlex.join(["trimgrid", "export", shown_path(folder), name, "-o", "small.tflite"])
+    words = [shown_path(folder), attempt.name]
+    if not has_error(attempt) or any(printable(word) != word for word in words):
+        return ""
+    if attempt.name.startswith("-"):
+        return shlex.join(["trimgrid", "export", "-o", "small.tflite", "--", *words])
+    return shlex.join(["trimgrid", "export", *words, "-o", "small.tflite"])

@@ -10,7 +10,7 @@ from typing import Any
 from trimgrid.cells import change_cell
 from trimgrid.choosing import MAX_INCREASE, default_size, front
 from trimgrid.report.page.details import details
-from trimgrid.report.page.facts import shown_path
+from trimgrid.report.page.facts import export_command
 from trimgrid.report.page.numbers import change_words, error_text
 from trimgrid.report.page.predictions import read_predictions
 from trimgrid.results import SIZES, AttemptInfo
@@ -67,11 +67,11 @@ def payload(runs: Sequence[StoredResults], detailed: int | None = None) -> dict[
             told = summary(attempt, original, sizes)
             if id(attempt) in chosen:
                 told["details"] = details(attempt, predictions)
-            attempts.append({"run": place, **told})
+            command = "" if attempt is original else export_command(run.folder, attempt)
+            attempts.append({"run": place, **told, "command": command})
         told_runs.append(
             {
                 "name": name,
-                "path": shown_path(run.folder),
                 "error_name": run.error_name,
                 "original": told_original,
                 "test": predictions.shared(),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trimgrid.errors import RunError, first_line
 from trimgrid.export.samples import read_samples
-from trimgrid.report.page.classes import confusion, most_telling
+from trimgrid.report.page.classes import Answers, most_telling
 from trimgrid.report.page.images import MOST_IMAGES, as_images, sprite
 from trimgrid.report.page.numbers import short_numbers
 from trimgrid.report.page.views import Key, View, views
@@ -29,25 +29,26 @@ class Predictions:
     `views` is empty where `problem` says why nothing can be compared. `values`: for each attempt,
     by its id, what each view shows of its predictions, None where they are of another shape.
     `unread`: why the predictions of an attempt can't be read. `images`: the places of the test
-    examples that are shown in `picture`.
+    examples that are shown in `picture`, with the answers of the view number `pictured`.
     """
 
     views: list[View] = field(default_factory=list)
     problem: str = ""
     note: str = ""
-    values: dict[str, list[NDArray[Any] | None]] = field(default_factory=dict)
+    values: dict[str, list[Answers | NDArray[Any] | None]] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     images: NDArray[np.int64] | None = None
     picture: dict[str, Any] | None = None
+    pictured: int | None = None
 
     def shared(self) -> dict[str, Any]:
         """Return what all attempts of the run share, ready for JSON."""
         told = []
-        for view in self.views:
+        for place, view in enumerate(self.views):
             shown: dict[str, Any] = {"kind": view.kind, "name": view.name}
             if view.kind == "classes":
                 shown["classes"] = view.classes
-                if self.images is not None:
+                if self.images is not None and place == self.pictured:
                     shown["images"] = view.truth[self.images].tolist()
             else:
                 shown["truth"] = short_numbers(view.truth)
@@ -66,17 +67,16 @@ class Predictions:
         """Return what the views show of an attempt, ready for JSON; None without predictions."""
         if id not in self.values:
             return None
-        return [
-            None if values is None else self._shown(view, values)
-            for view, values in zip(self.views, self.values[id], strict=True)
-        ]
+        return [self._shown(place, values) for place, values in enumerate(self.values[id])]
 
-    def _shown(self, view: View, values: NDArray[Any]) -> Any:
-        if view.kind != "classes":
+    def _shown(self, place: int, values: Answers | NDArray[Any] | None) -> Any:
+        if values is None:
+            return None
+        if not isinstance(values, Answers):
             return short_numbers(values)
-        shown: dict[str, Any] = {"counts": confusion(view.truth, values, view.classes)}
-        if self.images is not None and values.size > self.images.max(initial=0):
-            shown["images"] = values[self.images].tolist()
+        shown: dict[str, Any] = {"counts": values.counts, "missing": values.missing}
+        if self.images is not None and place == self.pictured and values.each is not None:
+            shown["images"] = values.each[self.images].tolist()
         return shown
 
 
@@ -93,6 +93,7 @@ def read_predictions(results: StoredResults) -> Predictions:
     if samples.test_inputs is None:
         return Predictions(problem="The run directory holds no test data.")
     read = Predictions()
+    images = as_images(samples.test_inputs)
     from_logits = _from_logits(_part(_part(results.settings, "training"), "loss").get("loss"))
     for attempt in results:
         try:
@@ -104,7 +105,11 @@ def read_predictions(results: StoredResults) -> Predictions:
             continue
         # The first that fit the targets decide how all are shown: the original's, if it has some.
         read.views = read.views or views(predictions, samples, from_logits)
-        read.values[attempt.id] = [_of(view, predictions) for view in read.views]
+        if read.pictured is None and images is not None:
+            read.pictured = _pictured(read.views, len(images))
+        read.values[attempt.id] = [
+            _of(view, predictions, place == read.pictured) for place, view in enumerate(read.views)
+        ]
     for id, values in read.values.items():
         read.values[id] = values or [None] * len(read.views)
     _count_classes(read)
@@ -117,36 +122,53 @@ def read_predictions(results: StoredResults) -> Predictions:
             f"On the first {samples.test_rows:,} of {samples.test_total:,} test examples, "
             "which the run directory holds."
         )
-    _choose_images(read, samples.test_inputs)
+    if images is not None:
+        _choose_images(read, images)
     return read
 
 
-def _choose_images(read: Predictions, inputs: Any) -> None:
+def _pictured(views: list[View], examples: int) -> int | None:
+    """The first view of classes that has one class for each example."""
+    fitting = (
+        place
+        for place, view in enumerate(views)
+        if view.kind == "classes" and view.truth.size == examples
+    )
+    return next(fitting, None)
+
+
+def _choose_images(read: Predictions, images: NDArray[Any]) -> None:
     """Choose the test images on which the attempts differ most."""
-    images = as_images(inputs)
-    place = next((i for i, view in enumerate(read.views) if view.kind == "classes"), None)
-    if images is None or place is None or read.views[place].truth.size != len(images):
+    if read.pictured is None:
         return
-    answers = [each[place] for each in read.values.values()]
-    known = [each for each in answers if each is not None and each.size == len(images)]
-    if known:
-        read.images = most_telling(read.views[place].truth, known, MOST_IMAGES)
+    answers = [values[read.pictured] for values in read.values.values()]
+    known = [
+        each.each
+        for each in answers
+        if isinstance(each, Answers) and each.each is not None and not each.missing
+    ]
+    complete = [each for each in known if each.size == len(images)]
+    if complete:
+        read.images = most_telling(read.views[read.pictured].truth, complete, MOST_IMAGES)
         read.picture = sprite(images[read.images])
 
 
-def _of(view: View, predictions: Any) -> NDArray[Any] | None:
+def _of(view: View, predictions: Any, pictured: bool) -> Answers | NDArray[Any] | None:
     """An attempt's predictions as a view shows them, None where they are of another shape."""
     try:
-        return view.of(predictions)
+        values = view.of(predictions)
     except (LookupError, ValueError, TypeError):
         return None
+    # Of classes only what is shown is kept: the masks of many images may be large.
+    shown = pictured and values.size == view.truth.size
+    return Answers.of(view.truth, values, shown) if view.kind == "classes" else values
 
 
 def _count_classes(read: Predictions) -> None:
     """Make room for each class that any attempt predicts, also where the first knows fewer."""
     for place, view in enumerate(read.views):
-        answers = [each[place] for each in read.values.values()]
-        highest = [int(each.max(initial=-1)) for each in answers if each is not None]
+        answers = (values[place] for values in read.values.values())
+        highest = [each.highest for each in answers if isinstance(each, Answers)]
         if view.kind == "classes":
             read.views[place] = replace(view, classes=max([view.classes - 1, *highest]) + 1)
 

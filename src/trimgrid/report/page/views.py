@@ -51,6 +51,8 @@ class View:
     def of(self, predictions: Any) -> NDArray[Any]:
         """Return what of an attempt's predictions is shown: points, or the class of each example.
 
+        An example whose predictions are not finite is of class -1.
+
         Raises `LookupError`, `ValueError` or `TypeError` for predictions of another shape.
         """
         values = np.asarray(_part(predictions, self.output))
@@ -62,9 +64,10 @@ class View:
             assert self.rows is not None
             return np.ravel(values)[self.rows].astype(float)
         if self.scores:
-            values = np.argmax(np.nan_to_num(values, nan=-np.inf), axis=-1)
+            finite = np.isfinite(values).all(axis=-1)
+            values = np.where(finite, np.argmax(values, axis=-1), -1)
         elif self.threshold is not None:
-            values = values > self.threshold
+            values = np.where(np.isfinite(values), values > self.threshold, -1)
         elif not _are_classes(values):
             raise ValueError("no classes")
         return np.ravel(values)[: self.truth.size].astype(np.int64)

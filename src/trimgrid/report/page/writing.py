@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from trimgrid import __version__
 from trimgrid.atomic import replacing
-from trimgrid.choosing import has_error
-from trimgrid.errors import InputError, RunError
-from trimgrid.report.page.facts import export_command, facts, skipped_tensors, version_note
-from trimgrid.report.page.numbers import error_text, smaller_words
-from trimgrid.report.page.payload import payload, size_label
-from trimgrid.results import AttemptInfo
+from trimgrid.errors import InputError
+from trimgrid.report.page.headline import pick
+from trimgrid.report.page.notes import notes_on_all, run_view
+from trimgrid.report.page.payload import payload
 from trimgrid.stored.results import StoredResults
 
 if TYPE_CHECKING:
@@ -41,7 +39,8 @@ def save_page(runs: Sequence[StoredResults], path: str | Path) -> None:
 
     It needs no network. Details of single attempts (curves, weights, predictions) are left out,
     beginning with those of the greatest error, where the file would have more than 6 MB; the page
-    then says so. The same run directories give the same bytes.
+    then says so. It has more only where the table of very many attempts alone takes it. The same
+    run directories give the same bytes in the same working folder, to which paths are told.
 
     The file appears whole or not at all. Raises `InputError` for no runs and for the same run
     twice, `OSError` where the folder can't be written.
@@ -77,10 +76,10 @@ def _render(runs: Sequence[StoredResults], data: dict[str, Any]) -> str:
         data=data,
         title=" · ".join(names),
         version=__version__,
-        runs=[_run_view(run, name, data["sizes"]) for run, name in zip(runs, names, strict=True)],
-        picks=[_pick(run, place, data) for place, run in enumerate(runs)],
+        runs=[run_view(run, name, data["sizes"]) for run, name in zip(runs, names, strict=True)],
+        picks=[pick(run, place, data) for place, run in enumerate(runs)],
         repeats=max((each.repeats for run in runs for each in run), default=1),
-        notes=_notes(runs, data),
+        notes=notes_on_all(runs, data, MOST_BYTES),
         largest=[
             max((each["sizes"][place] or 0 for each in data["attempts"]), default=0)
             for place in range(len(data["sizes"]))
@@ -122,88 +121,3 @@ def _packed_plotly() -> str:
 def _packed(text: str) -> str:
     """Text that no HTML can be found in, in about 40 % of its bytes."""
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode("ascii")
-
-
-def _run_view(run: StoredResults, name: str, sizes: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """What the template says of a run besides the data."""
-    original = run.find_original()
-    asked = [f"{len(run.attempts) + len(run.unfinished):,} attempts were asked for"]
-    if run.unfinished:
-        asked.append(f"{len(run.unfinished):,} of them are not finished")
-    notes = [version_note(run)]
-    if run.attempts and not any(map(has_error, run.attempts)):
-        notes.append("No attempt has a finite error. What failed, and why, is told below.")
-    if not run.attempts:
-        notes.append("No attempt is finished yet: the same command goes on with the run.")
-    if original is None:
-        notes.append("The original is not finished, so nothing can be compared with it.")
-    elif not has_error(original):
-        notes.append("The original has no finite error, so that no change can be told.")
-    return {
-        "name": name,
-        "facts": facts(run),
-        "skipped": skipped_tensors(run),
-        "notes": [note for note in notes if note],
-        "asked": f"{', '.join(asked)}.",
-        "original_text": "" if original is None else _original_text(original, sizes),
-        "error_name": run.error_name,
-        "unfinished": run.unfinished,
-        "finished": len(run),
-        "wrong": [(each.name, each.status) for each in run if each.status != "ok"],
-    }
-
-
-def _original_text(original: AttemptInfo, sizes: Sequence[Mapping[str, str]]) -> str:
-    size = getattr(original, sizes[0]["key"]) if sizes else None
-    bytes_ = "" if size is None else f"{size:,} bytes as {sizes[0]['label']}, "
-    return f"{bytes_}error {error_text(original.error)}"
-
-
-def _notes(runs: Sequence[StoredResults], data: dict[str, Any]) -> list[str]:
-    """What is to be said of all runs together."""
-    notes = []
-    if len({run.error_name for run in runs}) > 1:
-        notes.append("These runs measure different errors, which can't be compared.")
-    elif len({_test_digest(run) for run in runs}) > 1:
-        notes.append("These runs measure their errors on different test data.")
-    left_out = sum("details" not in each for each in data["attempts"])
-    if left_out:
-        notes.append(
-            f"Details of {left_out:,} attempts are left out, first those that are on no front, to "
-            f"keep the page below {MOST_BYTES // 1_000_000} MB."
-        )
-    return notes
-
-
-def _test_digest(run: StoredResults) -> str:
-    """What tells the data on which errors are measured."""
-    data = run.settings.get("data")
-    known = data if isinstance(data, dict) else {}
-    return json.dumps(known.get("test") or known.get("validation"))
-
-
-def _pick(run: StoredResults, place: int, data: dict[str, Any]) -> dict[str, str]:
-    """The headline of a run as it is before a script has run: the same that the script says."""
-
-    def none(why: str) -> dict[str, str]:
-        return {"name": "", "text": why, "size": "", "command": ""}
-
-    if not data["sizes"]:
-        return none("No attempt has a size that was measured.")
-    size = data["sizes"][0]["key"]
-    try:
-        best = run.best(size=size)
-    except RunError as error:
-        return none(str(error))
-    original = run.find_original()
-    assert original is not None  # without one `best` needs a limit
-    mine = (each for each in data["attempts"] if each["run"] == place)
-    told = next(each for each in mine if each["name"] == best.name)
-    before, after = getattr(original, size), getattr(best, size)
-    smaller = f"{smaller_words(after, before)}, " if before else ""
-    return {
-        "name": best.name,
-        "text": f"{smaller}{told['words']}",
-        "size": f"{after:,} bytes as {size_label(size)}",
-        "command": export_command(run.folder, best.name),
-    }

@@ -34,13 +34,6 @@ function shortened(text, letters) {
   return `${all.slice(0, letters - 1 - end).join('')}…${all.slice(all.length - end).join('')}`;
 }
 
-// As `shlex.quote` has it: a word of a POSIX shell.
-const quoted = (word) =>
-  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
-
-const exportCommand = (attempt) =>
-  `trimgrid export ${quoted(data.runs[attempt.run].path)} ${quoted(attempt.name)} -o small.tflite`;
-
 // A colour of the style sheet as it is in the scheme of the moment; asked for once a scheme.
 const colours = new Map();
 
@@ -84,5 +77,5 @@ async function copyFrom(button) {
     getSelection().selectAllChildren(button.parentElement.querySelector('code'));
     button.textContent = 'Press Ctrl-C';
   }
-  setTimeout(() => (button.textContent = 'Copy'), 2000);
+  setTimeout(() => (button.textContent = 'Copy'), 3000);
 }

@@ -54,5 +54,17 @@ function draw(id, traces, made) {
   const touch = matchMedia('(pointer: coarse)').matches;
   if (touch) made.dragmode = false;
   const config = { ...CONFIG, displayModeBar: touch ? false : 'hover' };
-  return Plotly.react(byId(id), traces, made, config);
+  const place = byId(id);
+  const failed = (error) => {
+    // Values that no axis can hold, such as 1e308 beside -1e308.
+    Plotly.purge(place);
+    place.dataset.failed = `This can't be drawn: ${error.message ?? error}`;
+  };
+  delete place.dataset.failed;
+  try {
+    return Plotly.react(place, traces, made, config).catch(failed);
+  } catch (error) {
+    failed(error);
+    return Promise.resolve();
+  }
 }

@@ -62,7 +62,7 @@ function pickOf(run) {
   if (good.length === 0) {
     const least = known.reduce((a, b) => (data.attempts[b].error < data.attempts[a].error ? b : a));
     const { name, error_text: error } = data.attempts[least];
-    return { why: `No attempt is that good. The least error is ${error}, of ${shortened(name, 60)}.` };
+    return { why: `No attempt is that good. The least error is ${error}, of ${name}.` };
   }
   const measured = good.filter((index) => sizeOf(data.attempts[index]) !== null);
   if (measured.length === 0) {

@@ -22,10 +22,8 @@ function showChosen() {
   byId('chosen-facts').replaceChildren(
     ...told.flatMap(([name, value]) => [element('dt', name), element('dd', isolated(value))]),
   );
-  const original = data.runs[attempt.run].original === state.chosen;
-  const command = attempt.failed || original ? '' : exportCommand(attempt);
-  byId('chosen-command').textContent = command;
-  document.querySelector('#chosen .copy').hidden = !command;
+  byId('chosen-command').textContent = attempt.command;
+  document.querySelector('#chosen .copy').hidden = !attempt.command;
 }
 
 // Says in the place of a chart why there is none; returns whether there is one.
@@ -37,7 +35,8 @@ function present(part, chart, there, why) {
   return there;
 }
 
-function showDetails() {
+// `turn` does one thing after the other: with room between, or for paper at once.
+function showDetails(turn = oneByOne) {
   const attempt = data.attempts[state.chosen];
   const told = attempt?.details;
   const missing = attempt && !told;
@@ -46,19 +45,23 @@ function showDetails() {
     ? 'The details of this attempt are left out, so that the page stays small. In a page of fewer attempts they are there.'
     : '';
   for (const part of document.querySelectorAll('#attempt .details, #predictions')) part.hidden = !told;
-  if (!told) return;
+  if (!told) {
+    oneByOne('details', []); // what was begun for another attempt is not wanted any more
+    return;
+  }
   const problems = told.problems;
   showMetrics(told);
   const updates = told.updates ?? [];
   const original = data.runs[attempt.run].original === state.chosen;
   const noUpdates = problems.weights ?? (original ? 'The original is not pruned.' : 'Nothing was planned.');
   const tensors = told.tensors ?? [];
+  const noWeights = problems.weights ?? (tensors.length ? 'No weight is left to be counted.' : 'No training of this attempt succeeded.');
   const failed = problems.weights ?? 'No training of this attempt succeeded.';
-  oneByOne('details', [
+  turn('details', [
     showCurves,
     () => present('updates', 'updates-chart', updates.length > 0, noUpdates) && drawUpdates(told),
     () => present('tensors', 'tensors-chart', tensors.length > 0, failed) && drawTensors(told),
-    () => present('histogram', 'histogram-chart', Boolean(told.histogram), failed) && drawHistogram(told, attempt),
+    () => present('histogram', 'histogram-chart', Boolean(told.histogram), noWeights) && drawHistogram(told, attempt),
     () => showPredictions(attempt),
   ]);
 }

@@ -30,22 +30,24 @@ function chooseAttempt(index) {
   showDetails();
 }
 
-function setScheme(scheme) {
+const atOnce = (_, things) => things.forEach((thing) => thing());
+
+function setScheme(scheme, turn = oneByOne) {
   if (scheme) document.documentElement.dataset.scheme = scheme;
   else delete document.documentElement.dataset.scheme;
   for (const button of document.querySelectorAll('.scheme button')) {
     button.setAttribute('aria-pressed', String(button.dataset.scheme === scheme));
   }
-  redraw();
+  redraw(turn);
 }
 
-function redraw() {
+function redraw(turn = oneByOne) {
   colours.clear();
   document.querySelectorAll('[data-swatch]').forEach((swatch) => {
     swatch.style.background = runColour(Number(swatch.dataset.swatch));
   });
   // The page has its new colours at once, the charts follow.
-  if (charts) oneByOne('colours', [showTradeoff, showDetails]);
+  if (charts) turn('colours', [showTradeoff, () => showDetails(turn)]);
 }
 
 async function start() {
@@ -64,22 +66,29 @@ async function start() {
   for (const button of document.querySelectorAll('.scheme button')) {
     button.addEventListener('click', () => setScheme(button.dataset.scheme));
   }
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => redraw());
   // Paper is white.
-  addEventListener('beforeprint', () => setScheme('light'));
-  addEventListener('afterprint', () => setScheme(''));
+  let before = '';
+  addEventListener('beforeprint', () => {
+    before = document.documentElement.dataset.scheme ?? '';
+    setScheme('light', atOnce);
+  });
+  addEventListener('afterprint', () => {
+    setScheme(before);
+    filterRows();
+  });
   byId('metric').addEventListener('change', showCurves);
   byId('view').addEventListener('change', showView);
   const library = element('script', await unpacked('packed-plotly'));
   document.head.append(library);
   charts = true;
-  await startTradeoff(chooseAttempt);
+  startTradeoff(chooseAttempt);
   showDetails();
   document.documentElement.dataset.ready = 'true';
 }
 
 start().catch((error) => {
-  const note = element('p', `The charts can't be shown: ${error.message}. A browser of 2023 or later shows them.`, { class: 'note' });
+  const note = element('p', `The charts can't be shown: ${error.message}. A browser of 2024 or later shows them.`, { class: 'note' });
   byId('headline').append(note);
   throw error;
 });

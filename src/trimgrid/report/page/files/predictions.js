@@ -12,6 +12,7 @@ function showPredictions(attempt) {
 
 function showView() {
   const attempt = data.attempts[state.chosen];
+  if (!attempt?.details) return;
   const test = data.runs[attempt.run].test;
   const place = Number(byId('view').value || 0);
   const view = test.views[place];
@@ -20,7 +21,8 @@ function showView() {
   const there = Boolean(view && values);
   byId('prediction-figure').hidden = !there;
   byId('samples').hidden = !(there && values.images && test.picture);
-  byId('predictions-note').textContent = there ? test.note : '';
+  const missing = there && values.missing ? `Left out: ${grouped(values.missing)} examples without a finite prediction.` : '';
+  byId('predictions-note').textContent = there ? `${test.note} ${missing}`.trim() : '';
   if (!present('predictions', 'prediction-chart', there, why)) return;
   if (view.kind === 'classes') {
     drawConfusion(view, values.counts);
@@ -102,12 +104,15 @@ function drawConfusion(view, counts) {
   const size = shown.length;
   const share = Array.from({ length: size }, () => new Array(size).fill(0));
   const text = Array.from({ length: size }, () => new Array(size).fill(''));
+  const told = Array.from({ length: size }, () => new Array(size).fill('no example'));
   const totals = new Array(view.classes).fill(0);
   for (const [truth, , count] of counts) totals[truth] += count;
   for (const [truth, predicted, count] of counts) {
     if (!place.has(truth) || !place.has(predicted)) continue;
     share[place.get(truth)][place.get(predicted)] = (100 * count) / totals[truth];
     text[place.get(truth)][place.get(predicted)] = String(count);
+    told[place.get(truth)][place.get(predicted)] =
+      `${grouped(count)} examples, ${((100 * count) / totals[truth]).toFixed(1)} % of the class`;
   }
   const labels = shown.map(String);
   const axis = { type: 'category', showgrid: false, tickmode: size <= 15 ? 'linear' : 'auto', ticks: '' };
@@ -127,7 +132,8 @@ function drawConfusion(view, counts) {
         xgap: 1,
         ygap: 1,
         colorbar: { title: { text: '% of class', side: 'right' }, thickness: 12, outlinewidth: 0 },
-        hovertemplate: 'class %{y} predicted as %{x}<br>%{text} examples, %{z:.1f} %<extra></extra>',
+        customdata: told,
+        hovertemplate: 'class %{y} predicted as %{x}<br>%{customdata}<extra></extra>',
       },
     ],
     layout(view.classes > MOST_CLASSES ? `predicted class (the ${MOST_CLASSES} confused most)` : 'predicted class', 'class', {
@@ -146,9 +152,8 @@ function showImages(view, answers, test) {
   const [wide, high] = [width * scale, height * scale];
   byId('images').replaceChildren(
     ...order.map((place) => {
-      const words = right(place)
-        ? `${view.images[place]}, right`
-        : `${view.images[place]}, taken for ${answers[place]}`;
+      const taken = answers[place] < 0 ? 'no finite prediction' : `taken for ${answers[place]}`;
+      const words = `${view.images[place]}, ${right(place) ? 'right' : taken}`;
       const image = element('span', '', { class: 'thumb', role: 'img', 'aria-label': `Test example ${test.examples[place]}` });
       image.style.cssText = `width:${wide}px;height:${high}px;background-image:url(${uri});background-size:${wide * answers.length}px ${high}px;background-position:${-wide * place}px 0;image-rendering:${scale > 2 ? 'pixelated' : 'auto'}`;
       const item = element('li', image, right(place) ? {} : { class: 'wrong' });

@@ -6,6 +6,8 @@ const PORTION = 60;
 let portion = PORTION;
 const sorting = { key: null, size: 0, down: false };
 
+const byText = new Intl.Collator('en', { numeric: true });
+
 const rowButton = (row) => row.querySelector('th button');
 const indexOf = (row) => Number(row.dataset.index);
 
@@ -31,7 +33,7 @@ function sortRows() {
   const keyed = rows.map((row) => [sortValue(data.attempts[indexOf(row)]), indexOf(row), row]);
   keyed.sort(([a, i], [b, j]) => {
     if (a === null || b === null) return (a === null) - (b === null) || i - j;
-    const order = typeof a === 'string' ? a.localeCompare(b, 'en', { numeric: true }) : a - b;
+    const order = typeof a === 'string' ? byText.compare(a, b) : a - b;
     return sign * order || i - j;
   });
   rows = keyed.map(([, , row]) => row);
@@ -108,11 +110,11 @@ function markRows() {
     row.dataset.marks = marks;
     const place = row.querySelector('.marks');
     place.replaceChildren();
-    if (picked.has(index)) place.append(element('span', '●', { class: 'pick' }));
-    if (front.has(index)) place.append(element('span', '◆', { class: 'front' }));
+    const mark = (sign, kind) => place.append(element('span', sign, { class: kind, 'aria-hidden': 'true' }));
+    if (picked.has(index)) mark('●', 'pick');
+    if (front.has(index)) mark('◆', 'front');
     const words = [picked.has(index) && 'the pick', front.has(index) && 'on the front'].filter(Boolean);
-    if (words.length) row.setAttribute('title', words.join(', '));
-    else row.removeAttribute('title');
+    if (words.length) place.append(element('span', ` ${words.join(', ')}: `, { class: 'spoken' }));
   }
 }
 
@@ -156,7 +158,8 @@ function startTable(chooseAttempt) {
   document.querySelector('#attempts tbody').addEventListener('click', (event) => {
     const row = event.target.closest('tr');
     // Marking text in a cell is no choice.
-    if (row && getSelection().isCollapsed) chooseAttempt(indexOf(row));
+    // `detail` is 0 where the keyboard clicks.
+    if (row && (event.detail === 0 || getSelection().isCollapsed)) chooseAttempt(indexOf(row));
   });
   document.querySelector('#attempts tbody').addEventListener('keydown', walk);
   for (const button of document.querySelectorAll('#attempts thead button')) {

@@ -182,20 +182,31 @@ function showTradeoff() {
     },
   );
   made.shapes = rings();
-  return draw('tradeoff-chart', tradeoffTraces(), made);
+  draw('tradeoff-chart', tradeoffTraces(), made).then(listen);
 }
 
-const moveRings = () => Plotly.relayout(byId('tradeoff-chart'), { shapes: rings() });
+function moveRings() {
+  if (byId('tradeoff-chart').layout) Plotly.relayout(byId('tradeoff-chart'), { shapes: rings() });
+}
 
 function startTradeoff(chooseAttempt) {
   const errors = data.attempts.filter((each) => each.error !== null).map((each) => each.error);
   byId('log-error').checked = positive(errors) && Math.max(...errors) > 10 * Math.min(...errors);
   for (const id of ['log-error', 'log-size', 'names']) byId(id).addEventListener('change', showTradeoff);
   byId('names').checked = data.attempts.length <= 12 && innerWidth > 700;
-  return showTradeoff().then(() => {
-    byId('tradeoff-chart').on('plotly_click', (event) => {
-      const index = event.points[0]?.customdata;
-      if (index !== undefined) chooseAttempt(index);
-    });
+  clicked = chooseAttempt;
+  showTradeoff();
+}
+
+let clicked = null;
+
+// Anew after each drawing: what could not be drawn has forgotten who listens.
+function listen() {
+  const chart = byId('tradeoff-chart');
+  if (!chart.on) return;
+  chart.removeAllListeners('plotly_click');
+  chart.on('plotly_click', (event) => {
+    const index = event.points[0]?.customdata;
+    if (index !== undefined) clicked(index);
   });
 }

@@ -1,0 +1,71 @@
+"""The pick of a run as it is before a script has run: in the words that the script has, too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trimgrid.choosing import error_limit, has_error
+from trimgrid.errors import RunError
+from trimgrid.report.page.numbers import error_text, smaller_words
+from trimgrid.results import AttemptInfo
+from trimgrid.stored.results import StoredResults
+
+
+def pick(run: StoredResults, place: int, data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the smallest attempt within the tolerance: "name", "text", "size" and "command".
+
+    Where there is none the text says why, and the others are empty. `place`: of the run in `data`,
+    which is `payload`'s.
+    """
+    if not data["sizes"]:
+        return _none("No attempt has a size that was measured.")
+    size, label = data["sizes"][0]["key"], data["sizes"][0]["label"]
+    original = run.find_original()
+    try:
+        best = run.best(size=size)
+    except RunError:
+        return _none(_why_none(run, original, label))
+    assert original is not None  # without one `best` needs a limit
+    mine = (each for each in data["attempts"] if each["run"] == place)
+    told = next(each for each in mine if each["name"] == best.name)
+    before, after = getattr(original, size), getattr(best, size)
+    smaller = f"{smaller_words(after, before)}, " if before else ""
+    return {
+        "name": best.name,
+        "text": f"{smaller}{told['words']}",
+        "size": f"{after:,} bytes as {label}",
+        "command": told["command"],
+    }
+
+
+def original_text(original: AttemptInfo, sizes: Sequence[Mapping[str, str]]) -> str:
+    """Return size and error of an original.
+
+    >>> original = AttemptInfo("original", 9, 9, 0, 4000, 3000, None, None, None, 0.02)
+    >>> original_text(original, [{"key": "zipped_h5_size", "label": "zipped .h5"}])
+    '3,000 bytes as zipped .h5, error 0.02'
+    """
+    size = getattr(original, sizes[0]["key"]) if sizes else None
+    bytes_ = "" if size is None else f"{size:,} bytes as {sizes[0]['label']}, "
+    return f"{bytes_}error {error_text(original.error)}"
+
+
+def _none(why: str) -> dict[str, str]:
+    return {"name": "", "text": why, "size": "", "command": ""}
+
+
+def _why_none(run: StoredResults, original: AttemptInfo | None, label: str) -> str:
+    if original is None or not math.isfinite(original.error):
+        return "The original's error is not known: say what the error may be at most."
+    if not run.attempts:
+        return "No attempt is finished."
+    known = [each for each in run.attempts if has_error(each)]
+    if not known:
+        return "No attempt has a finite error."
+    least = min(known, key=lambda each: each.error)
+    if least.error > error_limit(original.error, None, None):
+        error = error_text(least.error)
+        return f"No attempt is that good. The least error is {error}, of {least.name}."
+    return f"Of none that is good enough the {label} was measured."
