@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fabricated import HOSTILE, ORIGINAL, TABLE, Made, make_run, settings
+from tests.fabricated import HOSTILE, ORIGINAL, TABLE, Made, info_of, make_run, settings
 from trimgrid.choosing import front
 from trimgrid.report.page.facts import export_command, facts, skipped_tensors, version_note
 from trimgrid.report.page.payload import payload, run_names, sizes_measured
@@ -299,4 +300,23 @@ def test_tensors_that_are_not_pruned(tmp_path: Path) -> None:
 def test_names_stay_as_they_are(tmp_path: Path, name: str) -> None:
     attempts = told(tmp_path, made=[TABLE[0], Made(name, 3, 0.1)])
     assert name in attempts
-    assert shlex.split(export_command(tmp_path, name))[3] == name
+    before, after = export_command(tmp_path, info_of(Made(name, 3, 0.1)))
+    words = shlex.split(f"{before}small.tflite{after}")
+    assert words == ["trimgrid", "export", str(tmp_path), name, "-o", "small.tflite"]
+
+
+COMMANDS = [
+    ("half", 0.1, "trimgrid export /r half -o small.h5"),
+    ("-x", 0.1, "trimgrid export -o small.h5 -- /r -x"),
+    ("half", math.nan, ""),  # no model to export
+    # What a terminal would obey, and what is not seen: a copy would not be what is read.
+    ("ctl\x15touch x\r", 0.1, ""),
+    ("\u202egnp.exe", 0.1, ""),
+    ("two\nlines", 0.1, ""),
+]
+
+
+@pytest.mark.parametrize(("name", "error", "command"), COMMANDS)
+def test_commands_are_safe_to_copy(name: str, error: float, command: str) -> None:
+    before, after = export_command(Path("/r"), info_of(Made(name, 3, error)))
+    assert (f"{before}small.h5{after}" if before else "") == command

@@ -10,8 +10,8 @@ Align: TypeAlias = Literal["left", "right"]
 
 # Notebooks have styles of their own for cells, which only a style of the cell itself overrides.
 _STYLES: dict[Align, str] = {
-    "left": "text-align:left;max-width:30em;overflow-wrap:anywhere",
-    "right": "text-align:right",
+    "left": "text-align:left;padding:0.2em 0.6em;max-width:30em;overflow-wrap:anywhere",
+    "right": "text-align:right;padding:0.2em 0.6em",
 }
 
 

@@ -135,3 +135,21 @@ def test_settings_of_a_study(tmp_path: Path, options: dict[str, Any], name: str,
     training = training_settings(Training(**given))
     manifest = Manifest(tmp_path, {"training": as_json(training)}, {}, ())
     assert re.fullmatch(text, dict(facts(StoredResults(manifest, [])))[name])
+
+
+def test_a_page_that_fails_costs_no_run(tmp_path: Path) -> None:
+    said: list[str] = []
+    keras.utils.set_random_seed(2)
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(1)])
+    study = Study(model, (X[:32], Y[:32]), test=(X[32:], Y[32:]), loss="mse", epochs=1)
+    done = study.run([HALF], tmp_path, engine="sequential", tflite=False, progress=False)
+    (done.folder / "report.html").unlink()
+    (done.folder / "report.html").mkdir()
+    resumed = study.run(
+        [HALF], tmp_path, engine="sequential", tflite=False, progress=False, say=said.append
+    )
+    assert [each.error for each in resumed] == [each.error for each in done]
+    (told,) = [line for line in said if "page" in line]
+    assert told.startswith("The page could not be written: IsADirectoryError: ")
+    with pytest.raises(OSError, match=r"report\.html"):
+        resumed.report()

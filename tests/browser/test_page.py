@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -240,6 +242,85 @@ def test_the_tolerance_moves_the_pick(browser: WebDriver, shown: Any) -> None:
     assert "The least error is 0.08, of poly decay 0/50" in text_of(browser, ".pick-text")
     set_value(browser, "tolerance", "")
     assert text_of(browser, ".pick-text") == "Give a tolerance."
+
+
+def test_the_chosen_one_follows_the_pick_until_another_is_chosen(
+    browser: WebDriver, shown: Any
+) -> None:
+    shown("curve")
+    set_value(browser, "mode", "limit", "change")
+    for typed in ("0", "0.", "0.2"):  # on the way there is no pick
+        set_value(browser, "tolerance", typed)
+    assert text_of(browser, ".pick-name") == text_of(browser, "#chosen-title") == "poly decay 0/90"
+    one(browser, "#attempts tbody tr[data-index='1'] th button").click()
+    set_value(browser, "tolerance", 0.105)
+    assert text_of(browser, ".pick-name") == "poly decay 0/80"
+    assert text_of(browser, "#chosen-title") == "poly decay 0/50"
+
+
+def test_the_command_exports_the_file_whose_size_counts(browser: WebDriver, shown: Any) -> None:
+    shown("curve")
+    labels: list[str] = browser.execute_script(
+        "return [...document.querySelectorAll('#size option')].map(each => each.textContent)"
+    )
+    for place, label in enumerate(labels):
+        set_value(browser, "size", place, "change")
+        ending = label.split(".")[-1]
+        for code in (".pick code", "#chosen-command"):
+            assert text_of(browser, code).endswith(f" -o small.{ending}")
+    one(browser, "#attempts tbody tr[data-index='0'] th button").click()
+    assert text_of(browser, "#chosen-command") == ""  # the original is not exported
+
+
+def test_on_paper_all_is_light(browser: WebDriver, shown: Any) -> None:
+    shown("curve", scheme="dark")
+    settled(browser)
+    one(browser, ".scheme button[data-scheme=dark]").click()
+    fonts = (
+        "return ['tradeoff', 'curves', 'updates', 'tensors', 'histogram', 'prediction']"
+        ".map(each => document.getElementById(each + '-chart').layout.font.color)"
+    )
+    dark = browser.execute_script(fonts)
+    light = browser.execute_script(f"dispatchEvent(new Event('beforeprint')); {fonts}")
+    assert len({*dark}) == len({*light}) == 1
+    assert light != dark
+    assert paper_of(browser) == "rgb(255, 255, 255)"
+    browser.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert paper_of(browser) == SCHEMES["Dark"]
+    assert one(browser, ".scheme button[data-scheme=dark]").get_attribute("aria-pressed") == "true"
+
+
+def test_a_keyboard_chooses_while_text_is_marked(browser: WebDriver, shown: Any) -> None:
+    shown("curve")
+    browser.execute_script("getSelection().selectAllChildren(document.querySelector('h1'))")
+    one(browser, "#attempts tbody tr[data-index='1'] th button").send_keys(Keys.ENTER)
+    assert text_of(browser, "#chosen-title") == "poly decay 0/50"
+
+
+def test_without_a_script_there_is_pick_and_table(
+    browser: WebDriver, run_of: Callable[[str], Results], tmp_path: Path
+) -> None:
+    page = run_of("curve").report(tmp_path / "page.html")
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get(page.absolute().as_uri())
+        assert one(browser, ".pick-name").text == "poly decay 0/80"
+        assert len(browser.find_elements(By.CSS_SELECTOR, "#attempts tbody tr")) == len(REPEATED)
+        for selector in ("#chosen", "#attempt", "#tradeoff", ".controls", ".scheme"):
+            assert not one(browser, selector).is_displayed()
+        assert "need JavaScript" in one(browser, "#headline").text
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_what_no_axis_can_hold_is_said_in_its_place(browser: WebDriver, tmp_path: Path) -> None:
+    made = [Made(ORIGINAL, 1000, 0.1, zeros=0), Made("a", 600, -1e308), Made("b", 500, 1e308)]
+    open_page(browser, load_results(make_run(tmp_path / "run", made)).report())
+    settled(browser)
+    assert text_of(browser, "#chosen-title") == "a"
+    said = "return getComputedStyle(document.getElementById('tradeoff-chart'), '::before').content"
+    assert "This can't be drawn" in browser.execute_script(said)
+    assert names_shown(browser) == [ORIGINAL, "a", "b"]
 
 
 def test_rows_are_sorted_and_filtered(browser: WebDriver, shown: Any) -> None:
@@ -545,9 +626,14 @@ def test_what_is_missing_is_said_in_place(
     browser: WebDriver, tmp_path: Path, made: list[Made], how: dict[str, Any], said: str
 ) -> None:
     run = make_run(tmp_path / "run", made, **how)
-    open_page(browser, load_results(run).report())
+    page = load_results(run).report()
+    open_page(browser, page)
     settled(browser)
     assert said in str(one(browser, "main").text)
+    # What is written without the script is what the script says.
+    written = re.search(r'<p class="pick-text">(.*?)</p>', page.read_text())
+    assert written
+    assert text_of(browser, ".pick-text") == html.unescape(written[1])
     assert names_shown(browser) == [each.name for each in made]
     assert "adam" in text_of(browser, "#how")  # the rest is there
     assert sideways_overflow(browser) <= 0

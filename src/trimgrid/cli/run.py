@@ -163,7 +163,8 @@ def run(
     picture = folder / "tradeoff.png"
     save_tradeoff(results, picture, size=results.default_size, error_name=results.error_name)
     print(f"Saved in {printable(str(folder))}, with tradeoff.png.", file=sys.stderr)
-    print(f"The page to pick a model from: {printable(str(folder / PAGE))}", file=sys.stderr)
+    if (folder / PAGE).is_file():
+        print(f"The page to pick a model from: {printable(str(folder / PAGE))}", file=sys.stderr)
     if not any(map(has_error, results.attempts)):
         raise RunError("No attempt succeeded; the table says why.")
 

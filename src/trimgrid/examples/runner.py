@@ -101,7 +101,8 @@ def run_example(
         finally:
             if infos:
                 _report(infos, folder, task)
-        print(f"The page to pick a model from: {printable(str(folder / PAGE))}")
+        if (folder / PAGE).is_file():
+            print(f"The page to pick a model from: {printable(str(folder / PAGE))}")
         return infos
 
 

@@ -110,6 +110,7 @@ def metric_curve(history: History, key: str) -> Curve:
     rows[~np.isfinite(rows)] = np.nan
     median, low, high = (np.full(epochs.size, np.nan) for _ in range(3))
     known = ~np.isnan(rows).all(axis=1)
-    for column, what in ((median, np.nanmedian), (low, np.nanmin), (high, np.nanmax)):
-        column[known] = what(rows[known], axis=1)
+    with np.errstate(over="ignore"):  # the mean of two that are next to what a float can hold
+        for column, what in ((median, np.nanmedian), (low, np.nanmin), (high, np.nanmax)):
+            column[known] = what(rows[known], axis=1)
     return Curve(epochs, median, low, high)

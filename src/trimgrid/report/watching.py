@@ -16,7 +16,7 @@ from trimgrid.choosing import check_size, has_error
 from trimgrid.errors import RunError
 from trimgrid.report.estimated_end import estimated_end
 from trimgrid.report.run_state import RunState
-from trimgrid.report.text_widths import cell_width, shortened
+from trimgrid.report.text_widths import cell_width, shortened, wrapped
 from trimgrid.run_directory.holder import Holder
 from trimgrid.run_directory.progress_file import RunProgress
 from trimgrid.stored.attempt import StoredAttempt
@@ -70,7 +70,8 @@ def _head(watched: Watched, width: int) -> list[Text]:
         others = "Others are planned: run their grid to finish them."
         lines.append(_line(others if good else "To go on, run it again."))
         if command := watched.results.about.get("command"):
-            lines.append(_labelled("Begun by", shortened(printable(str(command)), width - _LABEL)))
+            told = "Begun by".ljust(_LABEL) + printable(str(command))
+            lines += [_line(line) for line in wrapped(told, width)]  # whole, to be copied
     return lines
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from platform import platform as machine
 from platform import python_version
 from typing import Any
@@ -101,6 +102,13 @@ def _tensorflow_package() -> str:
     return packages_distributions().get("tensorflow", ["tensorflow"])[0]
 
 
+def _program(path: str) -> str:
+    """The program as people call it: `trimgrid`, wherever it lies and however it was started."""
+    named = Path(path)
+    own = named.name == "trimgrid" or named.parts[-2:] == ("trimgrid", "__main__.py")
+    return "trimgrid" if own else path
+
+
 def about() -> dict[str, Any]:
     """Return what people may want to know of a run: when, where, how it was started.
 
@@ -109,7 +117,7 @@ def about() -> dict[str, Any]:
     """
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(sys.argv),
+        "command": shlex.join([_program(sys.argv[0]), *sys.argv[1:]]),
         "machine": machine(),
         "cores": usable_cores(),
         "python": python_version(),

@@ -107,15 +107,12 @@ class _Pace:
     def __init__(self) -> None:
         self.seconds_per_epoch: float | None = None
         self._kind: tuple[bool, int] | None = None
-        self._first, self._since, self._last = 0, 0.0, 0
+        self._first, self._since = 0, 0.0
 
     def note(self, names: Sequence[str], done: int, now: float) -> None:
         original = tuple(names) == (ORIGINAL,)
         kind = (original, len(names))
-        # What a checkpoint had done already took no time now.
-        resumed = done > self._last + len(names)
-        if kind != self._kind or done < self._first or resumed:
+        if kind != self._kind or done < self._first:
             self._kind, self._first, self._since = kind, done, now
-        self._last = done
         if not original and done > self._first:
             self.seconds_per_epoch = (now - self._since) / (done - self._first)

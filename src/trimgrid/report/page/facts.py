@@ -157,22 +157,24 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _text(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def export_command(folder: Path, attempt: AttemptInfo) -> str:
-    """Return the command that exports an attempt; "" where it has no model to export.
+def export_command(folder: Path, attempt: AttemptInfo) -> tuple[str, str]:
+    """Return the command that exports an attempt, before and after the name of the file.
+
+    Both are "" where it has no model to export.
 
     There is none for names that hold what a terminal would obey, either: a copy of it would not be
     what is seen.
 
     >>> half = AttemptInfo("lamp 90 %", 100, 50, 50, 4000, 1000, None, None, None, 0.02)
     >>> export_command(Path.cwd() / "runs" / "digits", half)
-    "trimgrid export runs/digits 'lamp 90 %' -o small.tflite"
+    ("trimgrid export runs/digits 'lamp 90 %' -o ", '')
     """
     words = [shown_path(folder), attempt.name]
     if not has_error(attempt) or any(printable(word) != word for word in words):
-        return ""
+        return "", ""
     if attempt.name.startswith("-"):
-        return shlex.join(["trimgrid", "export", "-o", "small.tflite", "--", *words])
-    return shlex.join(["trimgrid", "export", *words, "-o", "small.tflite"])
+        return "trimgrid export -o ", f" -- {shlex.join(words)}"
+    return f"trimgrid export {shlex.join(words)} -o ", ""

@@ -36,7 +36,7 @@ def pick(run: StoredResults, place: int, data: Mapping[str, Any]) -> dict[str, s
         "name": best.name,
         "text": f"{smaller}{told['words']}",
         "size": f"{after:,} bytes as {label}",
-        "command": told["command"],
+        "command": data["sizes"][0]["file"].join(told["command"]) if any(told["command"]) else "",
     }
 
 

@@ -67,7 +67,7 @@ def payload(runs: Sequence[StoredResults], detailed: int | None = None) -> dict[
             told = summary(attempt, original, sizes)
             if id(attempt) in chosen:
                 told["details"] = details(attempt, predictions)
-            command = "" if attempt is original else export_command(run.folder, attempt)
+            command = ("", "") if attempt is original else export_command(run.folder, attempt)
             attempts.append({"run": place, **told, "command": command})
         told_runs.append(
             {
@@ -78,7 +78,10 @@ def payload(runs: Sequence[StoredResults], detailed: int | None = None) -> dict[
             }
         )
     return {
-        "sizes": [{"key": key, "label": size_label(key)} for key in sizes],
+        "sizes": [
+            {"key": key, "label": size_label(key), "file": f"small.{key.split('_')[-2]}"}
+            for key in sizes
+        ],
         "max_increase": MAX_INCREASE,
         "runs": told_runs,
         "attempts": attempts,

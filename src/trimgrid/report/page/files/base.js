@@ -1,7 +1,8 @@
 // What the other parts share: the data, the state, elements, colours.
 
 let data = null;
-const state = { size: 0, mode: 'rise', tolerance: 5, chosen: 0, picks: [], fronts: [] };
+// `following`: the chosen attempt goes along with the pick until another one is chosen.
+const state = { following: true, size: 0, mode: 'rise', tolerance: 5, chosen: 0, picks: [], fronts: [] };
 
 const byId = (id) => document.getElementById(id);
 
@@ -32,6 +33,13 @@ function shortened(text, letters) {
   if (all.length <= letters) return text;
   const end = Math.floor(((letters - 1) * 3) / 5);
   return `${all.slice(0, letters - 1 - end).join('')}…${all.slice(all.length - end).join('')}`;
+}
+
+// The command that exports an attempt as the file whose size counts.
+function commandOf(attempt) {
+  const [before, after] = attempt.command;
+  const file = data.sizes[state.size]?.file ?? 'small.tflite';
+  return before ? `${before}${file}${after}` : '';
 }
 
 // A colour of the style sheet as it is in the scheme of the moment; asked for once a scheme.

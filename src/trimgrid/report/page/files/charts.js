@@ -46,7 +46,7 @@ function layout(x, y, more = {}) {
 // A logarithmic axis for these values: powers of ten alone where it spans several.
 function logAxis(values) {
   const wide = Math.log10(Math.max(...values) / Math.min(...values)) > 2;
-  return { type: 'log', exponentformat: 'power', minexponent: 3, ...(wide ? { dtick: 1 } : {}) };
+  return { type: 'log', exponentformat: 'power', minexponent: 3, dtick: wide ? 1 : 'D2' };
 }
 
 // Axes that can't be zoomed by touch let the page scroll on a phone.

@@ -4,7 +4,9 @@ function showChosen() {
   const attempt = data.attempts[state.chosen];
   if (!attempt) return;
   byId('chosen-title').replaceChildren(isolated(attempt.name));
-  byId('attempt-title').replaceChildren(element('span', 'Details of ', { class: 'quiet' }), isolated(attempt.name));
+  const run = data.runs.length > 1 ? [element('span', ' in ', { class: 'quiet' }), isolated(data.runs[attempt.run].name)] : [];
+  const title = [element('span', 'Details of ', { class: 'quiet' }), isolated(attempt.name), ...run];
+  byId('attempt-title').replaceChildren(...title);
   byId('chosen-text').textContent = inWords(attempt);
   const told = [];
   if (data.runs.length > 1) told.push(['run', data.runs[attempt.run].name]);
@@ -22,8 +24,8 @@ function showChosen() {
   byId('chosen-facts').replaceChildren(
     ...told.flatMap(([name, value]) => [element('dt', name), element('dd', isolated(value))]),
   );
-  byId('chosen-command').textContent = attempt.command;
-  document.querySelector('#chosen .copy').hidden = !attempt.command;
+  byId('chosen-command').textContent = commandOf(attempt);
+  document.querySelector('#chosen .copy').hidden = !commandOf(attempt);
 }
 
 // Says in the place of a chart why there is none; returns whether there is one.

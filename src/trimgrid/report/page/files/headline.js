@@ -29,8 +29,8 @@ function showHeadline() {
     set('.pick-name bdi', attempt ? attempt.name : '');
     set('.pick-text', attempt ? inWords(attempt) : pick.why);
     set('.pick-size', attempt ? `${grouped(sizeOf(attempt))} bytes as ${label}` : '');
-    set('.pick-command code', attempt ? attempt.command : '');
-    card.querySelector('.copy').hidden = !attempt?.command;
+    set('.pick-command code', attempt ? commandOf(attempt) : '');
+    card.querySelector('.copy').hidden = !(attempt && commandOf(attempt));
   });
   document.querySelectorAll('[data-asked]').forEach((place) => {
     const run = Number(place.dataset.asked);

@@ -2,15 +2,13 @@
 
 let charts = false;
 
-// Where the pick was the chosen attempt, the chosen one goes along with it.
 function tolerate() {
-  const before = pickedIndices()[0];
   choose();
   showHeadline();
   markRows();
   if (byId('show').value !== 'all') filterRows();
   const now = pickedIndices()[0];
-  if (state.chosen === before && now !== undefined && now !== before) chooseAttempt(now);
+  if (state.following && now !== undefined && now !== state.chosen) showAttempt(now);
   else if (charts) moveRings();
 }
 
@@ -22,6 +20,11 @@ function changeSize() {
 }
 
 function chooseAttempt(index) {
+  state.following = pickedIndices().includes(index);
+  showAttempt(index);
+}
+
+function showAttempt(index) {
   state.chosen = index;
   markChosen();
   showChosen();
@@ -45,6 +48,7 @@ function redraw(turn = oneByOne) {
   colours.clear();
   document.querySelectorAll('[data-swatch]').forEach((swatch) => {
     swatch.style.background = runColour(Number(swatch.dataset.swatch));
+    swatch.closest('.pick').style.borderLeftColor = swatch.style.background;
   });
   // The page has its new colours at once, the charts follow.
   if (charts) turn('colours', [showTradeoff, () => showDetails(turn)]);
@@ -61,7 +65,7 @@ async function start() {
   markRows();
   markSize();
   filterRows();
-  chooseAttempt(pickedIndices()[0] ?? original);
+  showAttempt(pickedIndices()[0] ?? original);
   for (const button of document.querySelectorAll('.copy')) button.addEventListener('click', () => copyFrom(button));
   for (const button of document.querySelectorAll('.scheme button')) {
     button.addEventListener('click', () => setScheme(button.dataset.scheme));

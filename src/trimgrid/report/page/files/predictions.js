@@ -26,7 +26,7 @@ function showView() {
   if (!present('predictions', 'prediction-chart', there, why)) return;
   if (view.kind === 'classes') {
     drawConfusion(view, values.counts);
-    if (values.images && test.picture) showImages(view, values.images, test);
+    if (values.images && test.picture) showImages(view, values, test);
   } else if (view.kind === 'curve') {
     drawCurve(view, values, attempt);
   } else {
@@ -143,13 +143,17 @@ function drawConfusion(view, counts) {
   );
 }
 
-function showImages(view, answers, test) {
+function showImages(view, { images: answers, counts }, test) {
   const { uri, width, height } = test.picture;
   const order = answers.map((_, place) => place);
   const right = (place) => answers[place] === view.images[place];
   order.sort((a, b) => right(a) - right(b) || a - b);
   const scale = 68 / Math.max(width, height);
   const [wide, high] = [width * scale, height * scale];
+  const wrongHere = order.filter((place) => !right(place)).length;
+  const wrong = counts.reduce((sum, [truth, taken, count]) => sum + (truth === taken ? 0 : count), 0);
+  byId('samples-note').textContent =
+    `Those on which the attempts differ most: ${wrongHere} of the ${grouped(wrong)} that this one gets wrong, and others`;
   byId('images').replaceChildren(
     ...order.map((place) => {
       const taken = answers[place] < 0 ? 'no finite prediction' : `taken for ${answers[place]}`;

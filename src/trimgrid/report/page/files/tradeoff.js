@@ -105,7 +105,7 @@ function tradeoffTraces() {
     });
     traces.push({
       ...pointTrace(front.filter((index) => index !== run.original), {
-        marker: { color: paint, symbol, size: 11, line: { color: colour('paper'), width: 1 } },
+        marker: { color: paint, symbol, size: several ? Math.max(14 - 3 * place, 7) : 11, line: { color: colour('paper'), width: 1 } },
       }),
       name: several ? name : 'on the front',
       showlegend: several || front.some((index) => index !== run.original),
@@ -114,7 +114,7 @@ function tradeoffTraces() {
     const original = run.original !== null && isShown(data.attempts[run.original]) ? [run.original] : [];
     traces.push({
       ...pointTrace(original, {
-        marker: { color: several ? paint : colour('original'), symbol: 'star', size: 17, line: { color: colour('ink'), width: 1 } },
+        marker: { color: several ? paint : colour('original'), symbol: 'star', size: several ? Math.max(21 - 5 * place, 10) : 17, line: { color: colour('ink'), width: 1 } },
       }),
       name: 'original',
       showlegend: original.length > 0 && (!several || place === 0),
@@ -152,7 +152,8 @@ function rings() {
       yanchor: data.attempts[index].error,
     }));
   return [
-    ...around(pickedIndices(), RING, { color: colour('pick'), width: 3 }),
+    // Of several runs each has a colour, which a ring of yet another would be taken for.
+    ...around(pickedIndices(), RING, { color: colour(data.runs.length > 1 ? 'ink' : 'pick'), width: 3 }),
     ...around(chosenIndices(), FRAME, { color: colour('chosen'), width: 2 }),
   ];
 }
