@@ -146,7 +146,8 @@ def test_it_is_whole_at_any_moment_and_a_kill_leaves_nothing_for_long(tmp_path: 
         ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "begun\n"
-            seen, reads, end = set(), 0, time.monotonic() + 60
+            seen: set[RunProgress | None] = set()
+            reads, end = 0, time.monotonic() + 60
             # The writer may get its turn late; who reads meanwhile sees nothing, or one state.
             while (reads < 400 or len(seen - {None}) < 2) and time.monotonic() < end:
                 seen.add(read_progress(tmp_path))
