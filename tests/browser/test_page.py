@@ -586,6 +586,8 @@ def test_runs_side_by_side(
     assert len(names_shown(browser)) == len(first) + len(second)
     one(browser, "#filter").send_keys("classes")
     assert names_shown(browser) == [each.name for each in second]
+    cards = browser.find_elements(By.CSS_SELECTOR, "article.pick")
+    assert len({card.value_of_css_property("border-left-color") for card in cards}) == 2
     assert "different test data" in text_of(browser, "#headline")
     legend = [
         each.text for each in browser.find_elements(By.CSS_SELECTOR, "#tradeoff-chart .legendtext")

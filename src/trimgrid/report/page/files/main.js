@@ -44,12 +44,17 @@ function setScheme(scheme, turn = oneByOne) {
   redraw(turn);
 }
 
-function redraw(turn = oneByOne) {
-  colours.clear();
+// Each of several runs has the colour that its points have.
+function paintRuns() {
   document.querySelectorAll('[data-swatch]').forEach((swatch) => {
     swatch.style.background = runColour(Number(swatch.dataset.swatch));
     swatch.closest('.pick').style.borderLeftColor = swatch.style.background;
   });
+}
+
+function redraw(turn = oneByOne) {
+  colours.clear();
+  paintRuns();
   // The page has its new colours at once, the charts follow.
   if (charts) turn('colours', [showTradeoff, () => showDetails(turn)]);
 }
@@ -65,6 +70,7 @@ async function start() {
   markRows();
   markSize();
   filterRows();
+  paintRuns();
   showAttempt(pickedIndices()[0] ?? original);
   for (const button of document.querySelectorAll('.copy')) button.addEventListener('click', () => copyFrom(button));
   for (const button of document.querySelectorAll('.scheme button')) {
