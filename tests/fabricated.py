@@ -16,6 +16,7 @@ from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.attempt_files import result_dict
 from trimgrid.run_directory.details import Details, Histogram, TensorSummary
 from trimgrid.run_directory.store import Planned, RunDirectory
+from trimgrid.runs.results import Results, load_results
 
 ORIGINAL = "original (unpruned)"
 HOSTILE = [
@@ -114,6 +115,23 @@ def make_run(
             path = run.attempt_folder(each.id)
             run.finish(each.id, result_dict(path, each.id, info_of(attempt), seeds=[0]))
     return folder
+
+
+def stored(
+    folder: Path,
+    infos: Sequence[AttemptInfo],
+    unfinished: Sequence[str] = (),
+    error_name: str = "loss: mse",
+) -> Results:
+    """Write a run directory with these results and nothing else, and read it."""
+    names = [*(info.name for info in infos), *unfinished]
+    planned = [Planned(f"{place:04x}", name, {}) for place, name in enumerate(names)]
+    with RunDirectory(folder, {"error_name": error_name}, {}) as run:
+        run.plan(planned)
+        for each, info in zip(planned, infos, strict=False):
+            path = run.attempt_folder(each.id)
+            run.finish(each.id, result_dict(path, each.id, info, seeds=[0]))
+    return load_results(folder)
 
 
 def make_large_run(folder: Path, attempts: int = 999) -> Path:

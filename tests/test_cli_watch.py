@@ -22,7 +22,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_run_table import INFOS, stored
+from tests.fabricated import stored
+from tests.test_run_table import INFOS
 from trimgrid.cli import main
 from trimgrid.report import run_state
 from trimgrid.run_directory.progress_file import RunProgress, Work, read_progress, write_progress

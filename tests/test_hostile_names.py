@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
+from tests import fabricated
 from trimgrid.cli import main
 from trimgrid.cli.options import names_in_run
 from trimgrid.report import picture_text, prediction_panels, tradeoff
@@ -26,8 +28,7 @@ from trimgrid.report.plots import save_predictions, save_tradeoff
 from trimgrid.report.run_table import attempt_text, run_table
 from trimgrid.report.table import recap_text
 from trimgrid.results import AttemptInfo, write_results_json
-from trimgrid.run_directory.attempt_files import add_export, result_dict
-from trimgrid.run_directory.store import Planned, RunDirectory
+from trimgrid.run_directory.attempt_files import add_export
 from trimgrid.runs.progress import Progress
 from trimgrid.runs.results import Results, load_results
 from trimgrid.terminal_text import printable
@@ -76,15 +77,7 @@ INFOS = [info(name, place) for place, name in enumerate(NAMES)]
 FAILED = [info(name, 0, f"training failed: {name}") for name in NAMES]
 
 
-def stored(folder: Path, infos: Sequence[AttemptInfo]) -> Results:
-    """A run directory with these results."""
-    planned = [Planned(f"{place:04x}", each.name, {}) for place, each in enumerate(infos)]
-    with RunDirectory(folder, {"error_name": "loss: [b]mse[/]\x1b"}, {}) as run:
-        run.plan(planned)
-        for each, found in zip(planned, infos, strict=True):
-            path = run.attempt_folder(each.id)
-            run.finish(each.id, result_dict(path, each.id, found, seeds=[0]))
-    return load_results(folder)
+stored = partial(fabricated.stored, error_name="loss: [b]mse[/]\x1b")
 
 
 @pytest.fixture(scope="module")

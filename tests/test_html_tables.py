@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fabricated import stored
 from trimgrid.html_table import table_html
 from trimgrid.results import AttemptInfo
-from trimgrid.run_directory.attempt_files import result_dict
-from trimgrid.run_directory.store import Planned, RunDirectory
-from trimgrid.runs.results import Results, load_results
 
 NAN = math.nan
 ORIGINAL = AttemptInfo("original", 4289, 4289, 0, 37080, 16400, 7272, 6850, None, 4e-4)
@@ -69,17 +67,6 @@ class Reader(HTMLParser):
             self.rows[-1][-1] += data
         elif self.inside:
             self.notes += data
-
-
-def stored(folder: Path, infos: list[AttemptInfo], unfinished: tuple[str, ...] = ()) -> Results:
-    names = [*(info.name for info in infos), *unfinished]
-    planned = [Planned(f"{place:04x}", name, {}) for place, name in enumerate(names)]
-    with RunDirectory(folder, {"error_name": "loss: mse"}, {}) as run:
-        run.plan(planned)
-        for each, info in zip(planned, infos, strict=False):
-            path = run.attempt_folder(each.id)
-            run.finish(each.id, result_dict(path, each.id, info, seeds=[0]))
-    return load_results(folder)
 
 
 def test_an_attempt() -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.fabricated import HOSTILE, ORIGINAL, TABLE, Made, info_of, make_run, settings
 from trimgrid.choosing import front
 from trimgrid.report.page.facts import export_command, facts, skipped_tensors, version_note
-from trimgrid.report.page.payload import payload, run_names, sizes_measured
+from trimgrid.report.page.payload import payload, run_names, sizes_measured, without_details
 from trimgrid.run_directory.manifest import Manifest
 from trimgrid.runs.results import load_results
 from trimgrid.stored.results import StoredResults
@@ -169,12 +169,12 @@ def test_details_are_left_to_those_worth_a_look(tmp_path: Path) -> None:
     run = load_results(make_run(tmp_path, made))
     keys = [key for key, _ in SIZES]
     wanted = {ORIGINAL, *(each.name for key in keys for each in front(list(run), key))}
-    data = payload([run], len(wanted) + 2)
+    data = without_details(payload([run]), len(wanted) + 2)
     detailed = {each["name"] for each in data["attempts"] if "details" in each}
     assert detailed - wanted == {"worse", "19"}
     assert wanted < detailed
     assert [each["name"] for each in data["attempts"]] == [each.name for each in made]
-    alone = payload([run], 1)
+    alone = without_details(payload([run]), 1)
     assert [each["name"] for each in alone["attempts"] if "details" in each] == [ORIGINAL]
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.fabricated import stored
 from trimgrid.report.run_table import attempt_text, going_on_text, run_table
 from trimgrid.results import AttemptInfo
-from trimgrid.run_directory.attempt_files import add_export, result_dict
-from trimgrid.run_directory.store import Planned, RunDirectory
-from trimgrid.runs.results import Results, load_results
+from trimgrid.run_directory.attempt_files import add_export
+from trimgrid.runs.results import load_results
 
 NAN = float("nan")
 INFOS = [
@@ -28,18 +28,6 @@ INFOS = [
     AttemptInfo("diverged", 4289, 0, 4289, None, None, None, None, None, NAN,
                 status="training failed: the loss became nan at step 3"),
 ]  # fmt: skip
-
-
-def stored(folder: Path, infos: list[AttemptInfo], unfinished: tuple[str, ...] = ()) -> Results:
-    """A run directory with these results."""
-    names = [*(info.name for info in infos), *unfinished]
-    planned = [Planned(f"{place:04x}", name, {}) for place, name in enumerate(names)]
-    with RunDirectory(folder, {"error_name": "loss: mse"}, {}) as run:
-        run.plan(planned)
-        for each, info in zip(planned, infos, strict=False):
-            path = run.attempt_folder(each.id)
-            run.finish(each.id, result_dict(path, each.id, info, seeds=[0]))
-    return load_results(folder)
 
 
 def test_the_table(tmp_path: Path) -> None:

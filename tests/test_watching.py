@@ -12,7 +12,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from tests.test_run_table import INFOS, stored
+from tests.fabricated import stored
+from tests.test_run_table import INFOS
 from trimgrid.errors import InputError
 from trimgrid.report.run_state import RunState
 from trimgrid.report.watching import Watched, render

@@ -15,6 +15,10 @@ UNITS = {"Bytes": 1, "kB": 1000, "MB": 1_000_000}
 _LARGEST = 9_999_999  # number of a unit: what a column has room for
 
 
+MOST_TIMES = 11
+"""From this factor on a change of the error is told as a factor."""
+
+
 class Measured(Protocol):
     """What cells tell of: see `trimgrid.results.AttemptInfo`."""
 
@@ -34,6 +38,16 @@ class Measured(Protocol):
     def error(self) -> float: ...
     @property
     def status(self) -> str: ...
+
+
+def size_label(key: str) -> str:
+    """Return the name of a size as people read it.
+
+    >>> size_label("zipped_tflite_size"), size_label("h5_size")
+    ('zipped .tflite', '.h5')
+    """
+    zipped, kind = "zipped " if key.startswith("zipped_") else "", key.split("_")[-2]
+    return f"{zipped}.{kind}"
 
 
 def size_unit(infos: Iterable[Measured]) -> str:
@@ -100,6 +114,6 @@ def change_cell(info: Measured, original: Measured | None) -> str:
     if not original.error > 0:
         return ""
     ratio = info.error / original.error
-    if ratio < 11:
+    if ratio < MOST_TIMES:
         return f"{100 * (ratio - 1):+.1f} %"
     return f"x{ratio:.0f}" if ratio < 1e6 else f"x{ratio:.0e}"

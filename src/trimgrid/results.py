@@ -11,7 +11,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Self
 
 from trimgrid.atomic import replacing
-from trimgrid.cells import error_cell, zeros_cell
+from trimgrid.cells import error_cell, size_label, zeros_cell
 from trimgrid.errors import InputError
 from trimgrid.html_table import Align, facts_html
 from trimgrid.terminal_text import one_line, printable
@@ -165,8 +165,7 @@ class AttemptInfo:
         }
         for size in SIZES:
             if (measured := getattr(self, size)) is not None:
-                *zipped, kind, _ = size.split("_")
-                numbers[f"Zipped .{kind}" if zipped else f".{kind}"] = f"{measured:,} bytes"
+                numbers[size_label(size).capitalize()] = f"{measured:,} bytes"
         numbers["Error"] = error_cell(self) + self._range_text().lower()
         facts: list[tuple[str, str, Align]] = [(*each, "right") for each in numbers.items()]
         return facts_html(self.name, [*facts, ("Status", self.status, "left")])

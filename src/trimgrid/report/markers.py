@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from trimgrid.cells import size_label
 from trimgrid.report.figures import BLUE, GREY, INK, ORANGE
 from trimgrid.report.tradeoff_data import Kind
 
 SIZE_TITLES = {
-    f"{zipped}{kind}_size": f"{zipped.replace('_', ' ')}.{kind} size (kB)"
+    key: f"{size_label(key)} size (kB)"
     for kind in ("tflite", "h5", "keras")
-    for zipped in ("zipped_", "")
+    for key in (f"zipped_{kind}_size", f"{kind}_size")
 }
 """What stands on the axis of each size."""
 

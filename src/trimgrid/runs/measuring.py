@@ -131,12 +131,10 @@ class Measurer:
         failures = [each.failure for each in repeats if each.failure is not None]
         median, place = summarize([each.error for each in good] or [math.nan])
         chosen = (good or repeats)[place]
-        total = sum(array.size for array in chosen.weights)
-        nonzero = sum(int(np.count_nonzero(array)) for array in chosen.weights)
+        tensors = self._summaries(chosen.weights)
+        total, zeros = (sum(getattr(each, key) for each in tensors) for key in ("weights", "zeros"))
         histories = tuple(each.history for each in repeats)
-        info = AttemptInfo(
-            name, total, nonzero, total - nonzero, None, None, None, None, None, median
-        )
+        info = AttemptInfo(name, total, total - zeros, zeros, None, None, None, None, None, median)
         if not good:
             info = replace(info, status=f"training failed: {failures[0]}")
             return Measured(info, None, histories, None)
@@ -162,7 +160,17 @@ class Measurer:
             conversion = self._converter.submit(
                 folder / "model.keras", folder / "model.tflite", self._samples
             )
-        tensors = [
+        histogram = Histogram.of(
+            [
+                np.asarray(array)
+                for each, array in zip(tensors, chosen.weights, strict=True)
+                if each.reason is None
+            ]
+        )
+        return Measured(info, folder, histories, conversion, tensors, histogram)
+
+    def _summaries(self, weights: Sequence[Any]) -> tuple[TensorSummary, ...]:
+        return tuple(
             TensorSummary(
                 each.path,
                 each.shape,
@@ -170,11 +178,5 @@ class Measurer:
                 each.weights - int(np.count_nonzero(array)),
                 each.reason,
             )
-            for each, array in zip(self._variables, chosen.weights, strict=True)
-        ]
-        pruned = [
-            np.asarray(array)
-            for each, array in zip(self._variables, chosen.weights, strict=True)
-            if each.reason is None
-        ]
-        return Measured(info, folder, histories, conversion, tuple(tensors), Histogram.of(pruned))
+            for each, array in zip(self._variables, weights, strict=True)
+        )

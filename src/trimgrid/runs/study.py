@@ -235,6 +235,7 @@ class Study:
                     {
                         each.name: updates_of(each.pruning_schedule.plan(lengths.steps))
                         for each in grid
+                        if each.name in names
                     },
                     lengths.steps,
                     checkpoint_seconds,

@@ -12,6 +12,7 @@ from typing import Any
 from trimgrid import __version__
 from trimgrid.choosing import has_error
 from trimgrid.errors import RunError
+from trimgrid.report.page.parts import part
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.details import TensorSummary
 from trimgrid.stored.results import StoredResults
@@ -24,15 +25,15 @@ def facts(results: StoredResults) -> list[tuple[str, str]]:
     What an older version did not record, or what can't be read, is left out.
     """
     settings, about = results.settings, results.about
-    training = _mapping(settings.get("training"))
-    versions = _mapping(settings.get("versions"))
+    training = part(settings, "training")
+    versions = part(settings, "versions")
     planned = len(results) + len(results.unfinished)
     repeats = settings.get("repeats")
     several = isinstance(repeats, int) and repeats > 1
     told = {
         "Attempts": f"{len(results):,} of {planned:,} finished, the original among them",
         "Error": results.error_name,
-        "Loss": _name(_mapping(training.get("loss")).get("loss")),
+        "Loss": _name(part(training, "loss").get("loss")),
         "Optimizer": _name(training.get("optimizer")),
         "Epochs": _epochs(training, settings.get("pretrain_epochs")),
         "Batch size": _text(training.get("batch_size")),
@@ -44,7 +45,7 @@ def facts(results: StoredResults) -> list[tuple[str, str]]:
         "Machine": _machine(settings, about),
         "Begun": _time(about.get("created")),
         "Took": _duration(results),
-        "Model": _digest(settings.get("model")),
+        "Model": _digest(settings),
         "Command": _text(about.get("command")),
         "Run directory": shown_path(results.folder),
     }
@@ -53,7 +54,7 @@ def facts(results: StoredResults) -> list[tuple[str, str]]:
 
 def version_note(results: StoredResults) -> str:
     """Return a sentence if another version of trimgrid made the run than shows it, else ""."""
-    made_by = _mapping(results.settings.get("versions")).get("trimgrid")
+    made_by = part(results.settings, "versions").get("trimgrid")
     if made_by in (None, __version__):
         return ""
     return (
@@ -120,7 +121,7 @@ def _duration(results: StoredResults) -> str:
 def _name(value: Any) -> str:
     """The name of what was set: of an object its class and its plain settings."""
     if _is_object(value):
-        config = _mapping(value.get("config"))
+        config = part(value, "config")
         shown = ", ".join(
             f"{key}={_name(each)}"
             for key, each in config.items()
@@ -129,7 +130,7 @@ def _name(value: Any) -> str:
         return f"{value['class_name']}({shown})" if shown else str(value["class_name"])
     if isinstance(value, Mapping):
         named = value.get("function")
-        outputs = _mapping(value.get("outputs")) or value
+        outputs = part(value, "outputs") or value
         parts = (f"{key}: {_name(each) or 'none'}" for key, each in outputs.items())
         return str(named) if named else ", ".join(parts)
     if isinstance(value, list):
@@ -141,17 +142,13 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, Mapping) and "class_name" in value
 
 
-def _digest(model: Any) -> str:
-    digest = _mapping(model).get("digest")
+def _digest(settings: Mapping[str, Any]) -> str:
+    digest = part(settings, "model").get("digest")
     return f"digest {digest}" if digest else ""
 
 
 def _joined(between: str, *parts: Any) -> str:
     return between.join(filter(None, map(_text, parts)))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _text(value: Any) -> str:

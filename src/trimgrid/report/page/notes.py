@@ -9,6 +9,7 @@ from typing import Any
 from trimgrid.choosing import has_error
 from trimgrid.report.page.facts import facts, skipped_tensors, version_note
 from trimgrid.report.page.headline import original_text
+from trimgrid.report.page.parts import part
 from trimgrid.stored.results import StoredResults
 
 
@@ -64,6 +65,5 @@ def notes_on_all(
 
 def _test_digest(run: StoredResults) -> str:
     """What tells the data on which errors are measured."""
-    data = run.settings.get("data")
-    known = data if isinstance(data, dict) else {}
+    known = part(run.settings, "data")
     return json.dumps(known.get("test") or known.get("validation"))

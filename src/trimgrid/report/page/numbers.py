@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from trimgrid.cells import MOST_TIMES
+
 _DIGITS = 5  # significant ones: finer than a pixel of a chart
-_MOST_TIMES = 11  # from this factor on a change is told as a factor
 
 
 def error_text(error: float) -> str:
@@ -40,7 +41,7 @@ def change_words(error: float, original: float) -> str:
     if not original > 0:
         return f"error {error_text(error)}, the original has {error_text(original)}"
     ratio = error / original
-    if ratio >= _MOST_TIMES:
+    if ratio >= MOST_TIMES:
         return f"{ratio:,.0f} times the original's error"
     percent = 100 * (ratio - 1)
     if f"{abs(percent):.1f}" == "0.0":

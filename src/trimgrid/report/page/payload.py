@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trimgrid.cells import change_cell
-from trimgrid.choosing import MAX_INCREASE, default_size, front
+from trimgrid.cells import change_cell, size_label
+from trimgrid.choosing import MAX_INCREASE, default_size, pareto_front
 from trimgrid.report.page.details import details
 from trimgrid.report.page.facts import export_command
 from trimgrid.report.page.numbers import change_words, error_text
@@ -48,13 +49,9 @@ def sizes_measured(runs: Sequence[StoredResults]) -> list[str]:
     return sorted(known, key=lambda key: (key != default, "zipped" not in key, -SIZES.index(key)))
 
 
-def payload(runs: Sequence[StoredResults], detailed: int | None = None) -> dict[str, Any]:
-    """Return what the script of the page needs.
-
-    `detailed`: how many attempts have details, those worth most of a look; None for all.
-    """
+def payload(runs: Sequence[StoredResults]) -> dict[str, Any]:
+    """Return what the script of the page needs, with the details of all attempts."""
     sizes = sizes_measured(runs)
-    chosen = _worth_a_look(runs, sizes, detailed)
     attempts: list[dict[str, Any]] = []
     told_runs = []
     for place, (run, name) in enumerate(zip(runs, run_names(runs), strict=True)):
@@ -65,8 +62,7 @@ def payload(runs: Sequence[StoredResults], detailed: int | None = None) -> dict[
             if attempt is original:
                 told_original = len(attempts)
             told = summary(attempt, original, sizes)
-            if id(attempt) in chosen:
-                told["details"] = details(attempt, predictions)
+            told["details"] = details(attempt, predictions)
             command = ("", "") if attempt is original else export_command(run.folder, attempt)
             attempts.append({"run": place, **told, "command": command})
         told_runs.append(
@@ -113,28 +109,32 @@ def summary(
     }
 
 
-def size_label(key: str) -> str:
-    """Return the name of a size as people read it.
+def without_details(data: Mapping[str, Any], kept: int) -> dict[str, Any]:
+    """Return the payload with the details of so many attempts only, those worth most of a look."""
+    chosen = set(_worth_a_look(data)[:kept])
+    attempts = [
+        each if place in chosen else {key: each[key] for key in each if key != "details"}
+        for place, each in enumerate(data["attempts"])
+    ]
+    return {**data, "attempts": attempts}
 
-    >>> size_label("zipped_tflite_size"), size_label("h5_size")
-    ('zipped .tflite', '.h5')
-    """
-    zipped, kind = "zipped " if key.startswith("zipped_") else "", key.split("_")[-2]
-    return f"{zipped}.{kind}"
 
-
-def _worth_a_look(
-    runs: Sequence[StoredResults], sizes: Sequence[str], at_most: int | None
-) -> set[int]:
-    """The identities of the attempts that get details: originals, fronts, then the least errors."""
-    originals = [run.find_original() for run in runs]
-    fronts = [each for run in runs for key in sizes for each in front(list(run), key)]
-    others = sorted(
-        (each for run in runs for each in run),
-        key=lambda each: each.error if math.isfinite(each.error) else math.inf,
-    )
-    ordered = dict.fromkeys(id(each) for each in (*originals, *fronts, *others) if each is not None)
-    return set(list(ordered)[:at_most])
+def _worth_a_look(data: Mapping[str, Any]) -> list[int]:
+    """The places of the attempts: originals, fronts, then the others by rising error."""
+    attempts = data["attempts"]
+    errors = [math.inf if each["error"] is None else each["error"] for each in attempts]
+    fronts: list[int] = []
+    for run, size in itertools.product(range(len(data["runs"])), range(len(data["sizes"]))):
+        mine = [
+            place
+            for place, each in enumerate(attempts)
+            if each["run"] == run and each["error"] is not None and each["sizes"][size] is not None
+        ]
+        points = [(attempts[place]["sizes"][size], errors[place]) for place in mine]
+        fronts += [mine[index] for index in pareto_front(points)]
+    originals = [run["original"] for run in data["runs"] if run["original"] is not None]
+    others = sorted(range(len(attempts)), key=lambda place: errors[place])
+    return list(dict.fromkeys([*originals, *fronts, *others]))
 
 
 def _settings(config: dict[str, Any]) -> list[list[str]]:

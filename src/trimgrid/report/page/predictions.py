@@ -14,6 +14,7 @@ from trimgrid.export.samples import read_samples
 from trimgrid.report.page.classes import Answers, most_telling
 from trimgrid.report.page.images import MOST_IMAGES, as_images, sprite
 from trimgrid.report.page.numbers import short_numbers
+from trimgrid.report.page.parts import part
 from trimgrid.report.page.views import Key, View, views
 from trimgrid.run_directory.paths import SAMPLES
 from trimgrid.stored.results import StoredResults
@@ -94,7 +95,7 @@ def read_predictions(results: StoredResults) -> Predictions:
         return Predictions(problem="The run directory holds no test data.")
     read = Predictions()
     images = as_images(samples.test_inputs)
-    from_logits = _from_logits(_part(_part(results.settings, "training"), "loss").get("loss"))
+    from_logits = _from_logits(part(part(results.settings, "training"), "loss").get("loss"))
     for attempt in results:
         try:
             predictions = attempt.y_pred
@@ -183,18 +184,12 @@ def _from_logits(loss: Any) -> Mapping[Key, bool] | bool | None:
     if isinstance(loss, dict) and "class_name" in loss:
         if _letters(loss["class_name"]) not in _BINARY:
             return None
-        return bool(_part(loss, "config").get("from_logits"))
+        return bool(part(loss, "config").get("from_logits"))
     if not isinstance(loss, dict | list):
         return None
-    by_output = _part(loss, "outputs").items() if isinstance(loss, dict) else enumerate(loss)
+    by_output = part(loss, "outputs").items() if isinstance(loss, dict) else enumerate(loss)
     told = {key: _from_logits(each) for key, each in by_output}
     return {key: each for key, each in told.items() if isinstance(each, bool)}
-
-
-def _part(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """A part of the settings, empty where a run has none or something else there."""
-    found = settings.get(key)
-    return found if isinstance(found, Mapping) else {}
 
 
 def _letters(name: object) -> str:

@@ -16,7 +16,7 @@ from trimgrid.atomic import replacing
 from trimgrid.errors import InputError
 from trimgrid.report.page.headline import pick
 from trimgrid.report.page.notes import notes_on_all, run_view
-from trimgrid.report.page.payload import payload
+from trimgrid.report.page.payload import payload, without_details
 from trimgrid.stored.results import StoredResults
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def page_html(runs: Sequence[StoredResults], most_bytes: int = MOST_BYTES) -> st
     detailed = len(data["attempts"])
     while len(page.encode()) > most_bytes and detailed > 1:
         detailed = detailed // 2
-        data = payload(runs, detailed)
+        data = without_details(data, detailed)
         page = _render(runs, data)
     return page
 
