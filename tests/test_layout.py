@@ -59,6 +59,7 @@ FLOORS = {
     "measures": 1,
     "models": 1,
     "keras_names": 1,
+    "legacy": 1,
     "objectives": 1,
     "optimizers": 1,
     "output_losses": 1,

@@ -15,6 +15,8 @@ import keras
 
 from trimgrid.errors import InputError, first_line
 from trimgrid.keras_names import fresh_copy
+from trimgrid.legacy.compiled import legacy_settings
+from trimgrid.legacy.telling import is_legacy
 from trimgrid.models import load_model
 from trimgrid.optimizers import unscaled
 from trimgrid.training import fresh_optimizer
@@ -49,7 +51,7 @@ def compiled_settings(model: Any) -> Settings:
 
     The optimizer is a new one without state, with the learning rate that the model's has now.
     Metrics are new ones, losses too where their config holds all of their arguments: a loss has no
-    state. The model stays as it is.
+    state. The model stays as it is. Of a `tf_keras` model they are Keras 3's of the same meaning.
 
     Raises `InputError` for a model with a `compile()` of its own, and for objects that can't be
     made from their config.
@@ -62,6 +64,8 @@ def compiled_settings(model: Any) -> Settings:
     >>> settings.loss, type(settings.optimizer).__name__, settings.metrics
     ('mse', 'SGD', ('mae',))
     """
+    if is_legacy(model):
+        return Settings(**legacy_settings(model))
     if not model.compiled:
         return Settings(no_loss="a model that is not compiled")
     if type(model).compile is not keras.Model.compile:
@@ -105,7 +109,9 @@ def counted_steps(model: Any) -> int:
         return 0
     optimizer = unscaled(optimizer)
     # One that adds gradients up counts its steps, each of several batches.
-    return int(optimizer.iterations) * (optimizer.gradient_accumulation_steps or 1)
+    return int(optimizer.iterations) * (
+        getattr(optimizer, "gradient_accumulation_steps", None) or 1
+    )
 
 
 def load_compiled(path: str | Path) -> tuple[Any, Settings]:

@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimgrid.errors import InputError, first_line
+from trimgrid.legacy.copying import copy_legacy
+from trimgrid.legacy.saving import load_legacy
+from trimgrid.legacy.telling import is_legacy, written_by_keras_2
 from trimgrid.randomness import isolated_randomness
 from trimgrid.without_tensorflow import serialize_without_tensorflow
 
@@ -20,7 +23,8 @@ def copy_model(model: Any, seed: int = 0) -> Any:
     """Return a fresh, uncompiled copy: same class, names and weights, nothing shared.
 
     Random layers of the copy (dropout, augmentation) start from `seed`, whatever the state of the
-    original's. The original and the global random state stay as they are.
+    original's; those of a `tf_keras` model have no state. The original and the global random state
+    stay as they are.
 
     Raises `InputError` if the model can't be made anew from its config.
 
@@ -34,9 +38,13 @@ def copy_model(model: Any, seed: int = 0) -> Any:
             "A model must be built before it can be copied. "
             f"Received: model={model.name!r} without weights. Call it once on a batch of data."
         )
-    serialize_without_tensorflow()
+    legacy = is_legacy(model)
+    if not legacy:  # which has TensorFlow loaded
+        serialize_without_tensorflow()
     try:
         with isolated_randomness(seed):
+            if legacy:
+                return copy_legacy(model)
             copy = model.__class__.from_config(model.get_config())
             if not copy.built:
                 copy.build_from_config(model.get_build_config())
@@ -182,6 +190,19 @@ def load_model(path: str | Path) -> Any:
             f"{first_line(error)} Save the model again, or import the modules that "
             "register its custom classes."
         ) from error
+
+
+def load_saved(path: str | Path) -> Any:
+    """Load a file that trimgrid wrote, with the Keras that its model is of: 3, or `tf_keras`.
+
+    Raises `InputError` as `load_model` does, and where `tf_keras` is not installed.
+
+    >>> load_saved("model.onnx")
+    Traceback (most recent call last):
+    ...
+    trimgrid.errors.InputError: A model file must exist. Received: 'model.onnx'. Check the path.
+    """
+    return load_legacy(Path(path)) if written_by_keras_2(Path(path)) else load_model(path)
 
 
 def count_weights(model: Any) -> tuple[int, int]:

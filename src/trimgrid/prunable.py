@@ -12,6 +12,7 @@ import numpy as np
 
 from trimgrid.allocation.overrides import matches
 from trimgrid.errors import InputError
+from trimgrid.legacy.telling import is_legacy
 
 # Names that Keras' layers give to variables which hold no connections, and what they are.
 _NOT_CONNECTIONS = {
@@ -86,6 +87,30 @@ def prunable_variables(
     return [PrunableVariable(each, _reason(each, include, exclude)) for each in variables]
 
 
+def prunable_weights(model: Any) -> list[PrunableVariable]:
+    """Tell for each weight of a model, in the order of `get_weights`, whether it is pruned.
+
+    Of a `tf_keras` model TFMOT decides, by the layers that it knows: frozen ones too.
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> [each.reason for each in prunable_weights(model)]
+    [None, 'bias']
+    """
+    if not is_legacy(model):
+        return prunable_variables(model.weights)
+    from trimgrid.legacy.wrapping import legacy_weights  # TFMOT is loaded for this alone
+
+    return [
+        PrunableVariable(
+            each,
+            None
+            if each.pruned
+            else _reason(each, None, None) or f"TFMOT can't prune {each.layer}",
+        )
+        for each in legacy_weights(model)
+    ]
+
+
 def _matches(variable: Any, patterns: Sequence[str]) -> bool:
     return any(matches(variable.path, pattern) for pattern in patterns)
 
@@ -132,7 +157,24 @@ def check_prunable(
     trimgrid.errors.InputError: A model must have weights that can be pruned. Received: no \
 trainable variables. Give a model with kernels, or name variables with include=.
     """
-    found = prunable_variables(variables, include, exclude)
+    return _some(prunable_variables(variables, include, exclude))
+
+
+def check_prunable_model(model: Any) -> list[PrunableVariable]:
+    """Return the trainable variables of a model, of a `tf_keras` model all that TFMOT looks at.
+
+    Raises `InputError` as `check_prunable` does, if there is none to prune among them.
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> len(check_prunable_model(model))
+    2
+    """
+    if is_legacy(model):
+        return _some(prunable_weights(model))
+    return check_prunable(model.trainable_variables)
+
+
+def _some(found: list[PrunableVariable]) -> list[PrunableVariable]:
     if all(each.reason is not None for each in found):
         listed = ", ".join(f"{each.path} ({each.reason})" for each in found)
         raise InputError(

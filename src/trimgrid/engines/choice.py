@@ -8,12 +8,15 @@ from typing import Any
 import keras
 
 from trimgrid.engines.layers import has_convolutions
+from trimgrid.errors import InputError
+from trimgrid.legacy.refusing import IN_KERAS_3
+from trimgrid.legacy.telling import NAME, is_legacy
 from trimgrid.startup import check_engine, gpu_at_hand
 
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """An engine, "vectorized" or "sequential", and the reason for it in a few words."""
+    """An engine, "vectorized", "sequential" or "tfmot", and the reason for it in a few words."""
 
     engine: str
     reason: str
@@ -24,7 +27,7 @@ class EngineChoice:
         >>> print(EngineChoice("sequential", "asked for").describe())  # doctest: +ELLIPSIS
         Engine: sequential on ...: asked for.
         """
-        backend = keras.config.backend()
+        backend = NAME if self.engine == "tfmot" else keras.config.backend()
         devices = f", {_devices()}" if backend == "jax" and self.engine == "vectorized" else ""
         return f"Engine: {self.engine} on {backend}{devices}: {self.reason}."
 
@@ -34,14 +37,18 @@ def choose_engine(model: Any, wanted: str = "auto") -> EngineChoice:
 
     "vectorized" trains all attempts in one program and runs on JAX only, "sequential" one after the
     other on any backend. "auto" takes the first on JAX, but the second for a model with
-    convolutions on a CPU, which JAX trains slowly.
+    convolutions on a CPU, which JAX trains slowly. A `tf_keras` model is trained by TFMOT, one
+    attempt after the other, which "sequential" allows too.
 
-    Raises `InputError` for an unknown name, and for "vectorized" on another backend than JAX.
+    Raises `InputError` for an unknown name, and for "vectorized" on another backend than JAX or
+    with a `tf_keras` model.
 
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     >>> choose_engine(model, "sequential")
     EngineChoice(engine='sequential', reason='as asked for')
     """
+    if is_legacy(model):
+        return _tfmot(model, wanted)
     backend = keras.config.backend()
     check_engine(wanted, backend)
     if wanted != "auto":
@@ -59,6 +66,17 @@ def choose_engine(model: Any, wanted: str = "auto") -> EngineChoice:
             "convolutions on a CPU; KERAS_BACKEND=tensorflow trains them about 4 times faster",
         )
     return EngineChoice("vectorized", "all attempts train in one program")
+
+
+def _tfmot(model: Any, wanted: str) -> EngineChoice:
+    check_engine(wanted, "jax")  # the name alone: what Keras 3 runs on does not matter
+    if wanted == "vectorized":
+        raise InputError(
+            "The vectorized engine trains models of Keras 3. Received: engine='vectorized' for the "
+            f"tf_keras model {model.name!r}. Take engine='auto', with which TFMOT trains it, or "
+            f"{IN_KERAS_3}."
+        )
+    return EngineChoice("tfmot", "TFMOT trains tf_keras models, one attempt after the other")
 
 
 def _platform() -> str:

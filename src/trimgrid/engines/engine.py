@@ -1,4 +1,4 @@
-"""What both engines have in common, and how one is opened."""
+"""What all engines have in common, and how one is opened."""
 
 from __future__ import annotations
 
@@ -73,6 +73,11 @@ def open_engine(
     taught = [task.training for task in tasks if task.training.distillation is not None]
     if taught:  # they differ in numbers only
         check_distillable(model, taught[0], next(data.epoch(None, 0)))
+    if choice.engine == "tfmot":
+        from trimgrid.engines.tfmot import TfmotEngine  # TFMOT is loaded for this alone
+
+        say(choice.describe())
+        return TfmotEngine(model, data, training, validation)
     if choice.engine == "vectorized":
         # Only here: JAX need not be imported where it is not wanted.
         from trimgrid.engines.carrier import UntraceableError

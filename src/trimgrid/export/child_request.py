@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -139,11 +140,10 @@ def registered_modules(model_file: Path) -> list[str]:
         if of_the_machine(error):
             raise
         raise ConversionError(f"Not a readable .keras file: {error}") from error
-    keras = sys.modules.get("keras")
-    if keras is None:  # nothing can be registered then
-        return []
+    # Where neither Keras is loaded nothing can be registered.
+    loaded = [sys.modules[name] for name in ("keras", "tf_keras") if name in sys.modules]
     modules = set()
-    for name in _registered_names(config):
+    for name, keras in product(_registered_names(config), loaded):
         found = keras.saving.get_registered_object(name)
         module = getattr(found, "__module__", None)
         if module in _PROGRAMS:
@@ -151,7 +151,7 @@ def registered_modules(model_file: Path) -> list[str]:
                 f"{name} is defined in {_PROGRAMS[module]}, which the process that converts can't "
                 "import: move it to a module beside that file"
             )
-        if module is not None and module.split(".")[0] != "keras":
+        if module is not None and module.split(".")[0] not in ("keras", "tf_keras"):
             modules.add(module)
     return sorted(modules)
 

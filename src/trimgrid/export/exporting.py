@@ -23,8 +23,9 @@ from trimgrid.export.files import write_h5
 from trimgrid.export.formats import check_export
 from trimgrid.export.keras_quantize import write_quantized_keras
 from trimgrid.export.samples import Samples
+from trimgrid.legacy.notices import without_notices
 from trimgrid.measures.error_kinds import ErrorMeasure, PairFunction
-from trimgrid.models import fixed_batch, load_model
+from trimgrid.models import fixed_batch, load_saved
 from trimgrid.randomness import isolated_randomness
 from trimgrid.sizes import FileSize, measure_file
 
@@ -169,7 +170,7 @@ def _finite(error: float | None) -> float | None:
 
 def _load(file: Path) -> Any:
     with isolated_randomness(0):
-        return load_model(file)
+        return load_saved(file)
 
 
 def _load_again(file: Path) -> Any:
@@ -204,7 +205,8 @@ def _whole_batches(model: Any, samples: Samples) -> tuple[Any, Any, Any]:
 
 def _predict(model: Any, rows: Any) -> Any:
     try:
-        return model.predict(rows, batch_size=fixed_batch(model) or _BATCH, verbose=0)
+        with without_notices():
+            return model.predict(rows, batch_size=fixed_batch(model) or _BATCH, verbose=0)
     except Exception as error:  # whatever a layer raises for inputs that do not fit
         shapes = [(a.dtype.name, a.shape) for a in keras.tree.flatten(rows)]
         raise InputError(

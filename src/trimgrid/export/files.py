@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from trimgrid.atomic import replacing
 from trimgrid.errors import InputError, naming
 from trimgrid.export.saved_layout import SavedLayout
+from trimgrid.legacy.notices import without_notices
 from trimgrid.models import copy_model
 from trimgrid.scratch import scratch_folder
 from trimgrid.sizes import FileSize, fixed_member, measure_file
@@ -231,15 +233,21 @@ def _h5_content(copy: Any) -> bytes:
 
 @contextmanager
 def _without_legacy_notice() -> Iterator[None]:
-    """Hold back Keras' advice to prefer `.keras`, which goes to absl's logger: .h5 is asked for."""
+    """Hold back Keras' advice to prefer `.keras`: .h5 is asked for.
+
+    Keras 3 gives it to absl's logger, `tf_keras` as a warning.
+    """
+    advice = "saving your model as an HDF5 file"
 
     def wanted(record: logging.LogRecord) -> bool:
-        return "saving your model as an HDF5 file" not in record.getMessage()
+        return advice not in record.getMessage()
 
     logger = logging.getLogger("absl")
     logger.addFilter(wanted)
     try:
-        yield
+        with without_notices(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=f"You are {advice}")
+            yield
     finally:
         logger.removeFilter(wanted)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from trimgrid.errors import RunError, first_line
 from trimgrid.export.files import save_keras
+from trimgrid.legacy.telling import is_legacy
 from trimgrid.prunable import prunable_variables
 from trimgrid.without_tensorflow import serialize_without_tensorflow
 
@@ -24,6 +25,11 @@ def write_quantized_keras(model: Any, path: Path, quantize: str) -> None:
     Raises `RunError` if Keras can't, or would leave half of the weights in kernels or more as they
     are: it quantizes dense layers and embeddings, but no convolutions and recurrent layers.
     """
+    if is_legacy(model):
+        raise RunError(
+            "Keras 2 has no quantized layers. Export to .tflite instead, or load the model into "
+            "Keras 3."
+        )
     before = _kernel_weights(model)
     try:
         with warnings.catch_warnings():

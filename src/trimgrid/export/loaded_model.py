@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trimgrid.legacy.saving import load_legacy
+from trimgrid.legacy.telling import written_by_keras_2
+
 _HALF_PRECISION = {"mixed_float16", "mixed_bfloat16", "float16", "bfloat16"}
 # The members of a `.keras` file that are not the model's structure.
 _NOT_STRUCTURE = {"metadata.json", "model.weights.h5"}
@@ -38,11 +41,13 @@ class LoadedModel:
     def __init__(self, model_file: Path, scratch: Path, unroll: bool) -> None:
         import keras
 
-        keras.utils.clear_session()  # so that names in the file do not count earlier models
-        self.model = keras.saving.load_model(
-            _rewritten(model_file, scratch, unroll), compile=False, safe_mode=True
-        )
-        self.model.name = "m"  # it stands before the name of every tensor in the file
+        model_file = _rewritten(model_file, scratch, unroll)
+        if written_by_keras_2(model_file):
+            self.model = load_legacy(model_file)
+        else:
+            keras.utils.clear_session()  # so that names in the file do not count earlier models
+            self.model = keras.saving.load_model(model_file, compile=False, safe_mode=True)
+            self.model.name = "m"  # it stands before the name of every tensor in the file
         self._first = [variable.numpy() for variable in self.model.variables]
 
     def load_weights(self, model_file: Path) -> bool:
@@ -123,7 +128,8 @@ class ModelInputs:
             self.names.append(name if name not in self.names else f"{name}_{i}")
             # A subclassed model does not tell its inputs' types: take Keras' default for floats.
             default = "float32" if sample.dtype.kind == "f" else sample.dtype.name
-            self.samples.append(sample.astype(default if tensor is None else tensor.dtype))
+            wanted = default if tensor is None else tensor.dtype
+            self.samples.append(sample.astype(getattr(wanted, "name", wanted)))
 
     @property
     def by_name(self) -> dict[str, NDArray[Any]]:

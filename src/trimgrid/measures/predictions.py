@@ -9,6 +9,7 @@ import numpy as np
 
 from trimgrid.data.sources import ArrayData, StreamData
 from trimgrid.errors import InputError
+from trimgrid.legacy.notices import without_notices
 from trimgrid.models import fixed_batch
 
 _BATCH = 1024
@@ -31,7 +32,8 @@ def predict(model: Any, data: ArrayData | StreamData) -> tuple[Any, Any, Any]:
     if isinstance(data, ArrayData):
         inputs, *rest = data.arrays
         size = fixed_batch(model) or min(data.examples, _BATCH)
-        joined = (model.predict(inputs, batch_size=size, verbose=0), *rest)
+        with without_notices():
+            joined = (model.predict(inputs, batch_size=size, verbose=0), *rest)
     else:
         parts = [(model.predict_on_batch(x), *rest) for x, *rest in data.epoch(None, 0)]
         try:

@@ -19,8 +19,10 @@ from trimgrid.errors import InputError, told_of
 from trimgrid.grids.grid import AttemptConfig, check_grid
 from trimgrid.iterative import planned_rate_rounds
 from trimgrid.learning_rates import AS_IS, REWIND, rate_plan
+from trimgrid.legacy.refusing import check_tfmot_attempts
+from trimgrid.legacy.telling import is_legacy
 from trimgrid.mask_choice import MaskChoice
-from trimgrid.prunable import check_prunable
+from trimgrid.prunable import check_prunable_model
 from trimgrid.rate_rewinding import Rewound, with_planned_rate
 from trimgrid.training import Task, Training
 
@@ -90,7 +92,9 @@ def check_attempts(
             "Names in a grid must differ from the original's. "
             f"Received: name={ORIGINAL!r}. Rename the attempt."
         )
-    found = check_prunable(model.trainable_variables)
+    if is_legacy(model):
+        check_tfmot_attempts(grid, training.fresh_optimizer())
+    found = check_prunable_model(model)
     pruned = [each for each in found if each.reason is None]
     paths, shapes = [each.path for each in pruned], [each.shape for each in pruned]
     for attempt in grid:

@@ -17,7 +17,7 @@ from trimgrid.engines.trained import Trained
 from trimgrid.errors import InputError, first_line
 from trimgrid.export.files import ModelWriter
 from trimgrid.export.tflite import Conversion, ConversionError, TFLiteConverter
-from trimgrid.prunable import prunable_variables
+from trimgrid.prunable import prunable_weights
 from trimgrid.repeats import summarize
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.details import Histogram, TensorSummary
@@ -96,7 +96,7 @@ class Measurer:
         folder: Path,
     ) -> None:
         self._writer = ModelWriter(model)
-        self._variables = prunable_variables(model.weights)
+        self._variables = prunable_weights(model)
         self._evaluate = evaluate
         self._converter = converter
         self._samples = keras.tree.map_structure(lambda a: np.asarray(a[:_SAMPLES]), rows)

@@ -20,6 +20,7 @@ from trimgrid.digests import digest
 from trimgrid.export.files import write_keras
 from trimgrid.function_facts import function_facts
 from trimgrid.json_values import JSON, json_value
+from trimgrid.legacy.telling import is_legacy, legacy_versions
 from trimgrid.measures.error_measures import error_measure
 from trimgrid.run_directory.attempt_files import sha256_of
 from trimgrid.scratch import scratch_folder
@@ -69,6 +70,8 @@ def model_digest(model: Any) -> str:
         path = folder / "model.keras"
         write_keras(model, path)
         content = sha256_of(path)
+    if is_legacy(model):  # its config tells what is frozen
+        return digest([content])
     return digest([content, [bool(variable.trainable) for variable in model.variables]])
 
 
@@ -81,10 +84,10 @@ def platform() -> str:
     return str(keras.distribution.list_devices()[0]).split(":")[0].lower()
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what computes: another one may round otherwise.
+def versions(model: Any) -> dict[str, str]:
+    """Return the versions of what computes for a model: another one may round otherwise.
 
-    >>> sorted(versions())[-1]
+    >>> sorted(versions(keras.Sequential()))[-1]
     'trimgrid'
     """
     backend = keras.config.backend()
@@ -93,6 +96,7 @@ def versions() -> dict[str, str]:
         "trimgrid": __version__,
         "keras": keras.__version__,
         backend: version(computes),
+        **(legacy_versions() if is_legacy(model) else {}),
     }
 
 

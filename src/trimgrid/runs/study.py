@@ -15,9 +15,12 @@ from trimgrid.data.splits import open_splits
 from trimgrid.engines.choice import choose_engine
 from trimgrid.errors import InputError, first_line
 from trimgrid.export.tflite import TFLiteConverter
-from trimgrid.grids.grid import AttemptConfig
+from trimgrid.grids.grid import AttemptConfig, article_grid
 from trimgrid.measures.error_measures import error_measure
-from trimgrid.prunable import check_prunable
+from trimgrid.legacy.refusing import IN_KERAS_3
+from trimgrid.legacy.settings import in_keras_3
+from trimgrid.legacy.telling import check_trainable_by_tfmot, is_legacy
+from trimgrid.prunable import check_prunable_model
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.details import updates_of
 from trimgrid.run_directory.store import MANIFEST, RunDirectory, read_manifest
@@ -45,6 +48,7 @@ class Study:
 
     `model`: a Keras model, or the path of a `.keras` or `.h5` file; it stays as it is. It is taken
     as trained, unless `pretrain_epochs` says for how many epochs the original is to be trained.
+    A model of `tf_keras` is trained by TFMOT (extra `tfmot`), see docs/coming-from-tfmot.md.
 
     `train`, `validation`, `test`: arrays (x, y) or (x, y, sample weights), where x and y may be
     dicts or lists for several inputs and outputs; a `tf.data.Dataset`, a `PyDataset`, an iterable
@@ -95,6 +99,7 @@ class Study:
         else:
             self.model, known = _built(model), compiled_settings(model)
             self._name = str(model.name)
+        loss, optimizer, metrics, error = map(in_keras_3, (loss, optimizer, metrics, error))
         loss = known.loss if loss is None else loss
         if loss is None:
             why = known.no_loss or "a model that is not compiled"
@@ -115,7 +120,7 @@ class Study:
         )
         self.pretrain_epochs = check_integer("pretrain_epochs", pretrain_epochs, minimum=0)
         self.measure = error_measure(error, loss, self.training.loss_weights)
-        check_prunable(self.model.trainable_variables)
+        check_prunable_model(self.model)
         splits = open_splits(train, validation, test)
         self.data = StudyData.open(splits, self.model, self.training, self.measure)
         self._notes = (
@@ -129,7 +134,12 @@ class Study:
         return self.measure.name
 
     def recommended_grid(self, allocation: str = "lamp") -> list[AttemptConfig]:
-        """Return `trimgrid.recommended_grid` for this study's model, steps and learning rate."""
+        """Return `trimgrid.recommended_grid` for this study's model, steps and learning rate.
+
+        Of a `tf_keras` model `article_grid()`: TFMOT has no allocations.
+        """
+        if is_legacy(self.model):
+            return article_grid()
         lengths = Lengths.of(self.model, self.data.train, self.training, self.pretrain_epochs)
         peak = highest_rate(self.training.optimizer, lengths.original)
         return recommended_grid(self.model, self.steps, learning_rate=peak, allocation=allocation)
@@ -272,7 +282,8 @@ class Study:
         All points are predicted in one compiled program. An error that is a function of the model
         is asked for at one point after the other.
 
-        Raises `InputError` for sparsities outside [0, 1) and allocations that are not known.
+        Raises `InputError` for sparsities outside [0, 1), allocations that are not known and a
+        `tf_keras` model.
 
         >>> import numpy as np
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, use_bias=False)])
@@ -282,6 +293,11 @@ class Study:
         >>> [point.sparsity for point in scan], scan[0].error
         ([0.0, 0.25, 0.5, 0.75], 0.0)
         """
+        if is_legacy(self.model):
+            raise InputError(
+                "A scan is one of a model of Keras 3. Received: the tf_keras model "
+                f"{self.model.name!r}. Run a grid, or {IN_KERAS_3}."
+            )
         test = self.data.test or self.data.train
         return scan_model(self.model, self.measure, test, sparsities, allocations)
 
@@ -302,7 +318,7 @@ class Study:
         """
         chosen = choose_engine(self.model, wanted).engine
         if wanted != "auto":
-            return wanted, wanted
+            return wanted, chosen
         if (folder / MANIFEST).exists():
             begun = str(read_manifest(folder).settings.get("engine", chosen))
             if begun != chosen and begun in ENGINES:
@@ -323,12 +339,14 @@ class Study:
             "engine": engine,
             "backend": keras.config.backend(),
             "platform": platform(),
-            "versions": versions(),
+            "versions": versions(self.model),
         }
 
 
 def _built(model: Any) -> Any:
-    if not isinstance(model, keras.Model):
+    if is_legacy(model):
+        check_trainable_by_tfmot(model)
+    elif not isinstance(model, keras.Model):
         raise InputError(
             "A study prunes a Keras model, or the file of one. "
             f"Received: {type(model).__name__}. Give a keras.Model or a path."

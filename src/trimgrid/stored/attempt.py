@@ -98,14 +98,14 @@ class StoredAttempt(AttemptInfo):
         return self._whole(MODEL)
 
     def load(self) -> Any:
-        """Return the trained model, as data only: see `load_model`.
+        """Return the trained model, as data only: see `load_model`; of `tf_keras` if it was one.
 
         Raises `RunError` as `model_file` does, and `InputError` for classes that are not known.
         """
         path = self.model_file
-        from trimgrid.models import load_model  # Keras is loaded for this alone
+        from trimgrid.models import load_saved  # Keras is loaded for this alone
 
-        return load_model(path)
+        return load_saved(path)
 
     def export(
         self,
