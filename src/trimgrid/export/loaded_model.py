@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trimgrid.legacy.looped import with_loops
 from trimgrid.legacy.saving import load_legacy
 from trimgrid.legacy.telling import written_by_keras_2
 
@@ -43,12 +44,14 @@ class LoadedModel:
 
         model_file = _rewritten(model_file, scratch, unroll)
         if written_by_keras_2(model_file):
-            self.model = load_legacy(model_file)
+            self._loaded = load_legacy(model_file)
+            self.model = with_loops(self._loaded)
         else:
             keras.utils.clear_session()  # so that names in the file do not count earlier models
             self.model = keras.saving.load_model(model_file, compile=False, safe_mode=True)
             self.model.name = "m"  # it stands before the name of every tensor in the file
-        self._first = [variable.numpy() for variable in self.model.variables]
+            self._loaded = self.model
+        self._first = [variable.numpy() for variable in self._loaded.variables]
 
     def load_weights(self, model_file: Path) -> bool:
         """Take the weights of a file with the same structure; tell whether that worked.
@@ -56,12 +59,14 @@ class LoadedModel:
         After that it is as if it had been loaded from this file.
         """
         # Some variables may not be in the file, and a prediction may have changed them.
-        for variable, value in zip(self.model.variables, self._first, strict=True):
+        for variable, value in zip(self._loaded.variables, self._first, strict=True):
             variable.assign(value)
         try:
-            self.model.load_weights(model_file)
+            self._loaded.load_weights(model_file)
         except Exception:  # a damaged file: loading the model from it says how
             return False
+        if self.model is not self._loaded:
+            self.model.set_weights(self._loaded.get_weights())
         return True
 
 
