@@ -17,7 +17,7 @@ from trimgrid.errors import InputError, first_line
 from trimgrid.keras_names import fresh_copy
 from trimgrid.legacy.compiled import legacy_settings
 from trimgrid.legacy.telling import is_legacy
-from trimgrid.models import load_model
+from trimgrid.models import load_model, readable
 from trimgrid.optimizers import unscaled
 from trimgrid.training import fresh_optimizer
 
@@ -129,6 +129,12 @@ def load_compiled(path: str | Path) -> tuple[Any, Settings]:
     """
     path = Path(path)
     model = load_model(path)  # which says what is wrong with the file
+    with readable(path) as file:
+        return _with_settings(model, file)
+
+
+def _with_settings(model: Any, path: Path) -> tuple[Any, Settings]:
+    """Compile a model that was loaded from a file as that tells; if that fails tell the parts."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the optimizer's state, which nobody needs
@@ -227,6 +233,6 @@ def _left_out(config: dict[str, Any]) -> tuple[str, ...]:
         said.append("weighted_metrics are left out: give the error instead")
     if config.get("run_eagerly"):
         said.append("run_eagerly is left out: trainings are compiled")
-    if config.get("steps_per_execution", 1) != 1:
+    if (config.get("steps_per_execution") or 1) != 1:
         said.append("steps_per_execution is left out: it does not change a result")
     return tuple(said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 
 from trimgrid.errors import InputError, first_line
 from trimgrid.legacy.copying import copy_legacy
+from trimgrid.legacy.old_files import readable_by_keras_3
 from trimgrid.legacy.saving import load_legacy
 from trimgrid.legacy.telling import is_legacy, written_by_keras_2
 from trimgrid.randomness import isolated_randomness
+from trimgrid.scratch import scratch_folder
 from trimgrid.without_tensorflow import serialize_without_tensorflow
 
 
@@ -153,6 +156,8 @@ def random_states(variables: Sequence[Any], seed: int) -> list[tuple[int, NDArra
 def load_model(path: str | Path) -> Any:
     """Load a `.keras` or `.h5` model file, as data only: code inside it is never run.
 
+    One of Keras 2 is loaded into Keras 3 where that has its layers, without TFMOT's wrappers.
+
     Raises `InputError` for a missing file, an unknown type, a file that is damaged, holds a Lambda
     layer or a class that is not registered.
 
@@ -177,12 +182,22 @@ def load_model(path: str | Path) -> Any:
             "truncated or of another type. Save the model again."
         )
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with readable(path) as file:
+            return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # damaged files fail in h5py, zipfile, json or Keras
-        if "Lambda" in str(error):
+        if "Lambda" in str(error) and "TFOpLambda" not in str(error):
             raise InputError(
                 "A model file must hold no code, and code in it is never run. "
                 f"Received: {str(path)!r} with a Lambda layer. Replace it by a registered layer."
+            ) from error
+        if written_by_keras_2(path):
+            strip = "in TFMOT's prune_scope(), strip_pruning(model), "
+            raise InputError(
+                "A model of Keras 2 must have layers that Keras 3 has, with the same arguments. "
+                f"Received: {str(path)!r}, which fails with {type(error).__name__}: "
+                f"{first_line(error)} Load it with tf_keras, "
+                f"{strip if 'PruneLowMagnitude' in str(error) else ''}and give the model itself, "
+                "which TFMOT trains: pip install 'trimgrid[tfmot]'."
             ) from error
         raise InputError(
             "A model file must be whole, and its classes known. "
@@ -190,6 +205,23 @@ def load_model(path: str | Path) -> Any:
             f"{first_line(error)} Save the model again, or import the modules that "
             "register its custom classes."
         ) from error
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[Path]:
+    """Give a file of the same model that Keras 3 reads: the same, or for one of Keras 2 a copy.
+
+    Raises what a damaged file leads to, and `ValueError` for what Keras 3 does not have.
+
+    >>> with readable(Path("no-such-model.keras")) as file:
+    ...     file.name
+    'no-such-model.keras'
+    """
+    if not written_by_keras_2(path):
+        yield path
+        return
+    with scratch_folder() as folder:
+        yield readable_by_keras_3(path, folder)
 
 
 def load_saved(path: str | Path) -> Any:

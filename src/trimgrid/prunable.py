@@ -103,9 +103,7 @@ def prunable_weights(model: Any) -> list[PrunableVariable]:
     return [
         PrunableVariable(
             each,
-            None
-            if each.pruned
-            else _reason(each, None, None) or f"TFMOT can't prune {each.layer}",
+            None if each.pruned else _reason(each, None, None) or f"TFMOT can't prune {each.layer}",
         )
         for each in legacy_weights(model)
     ]

@@ -73,9 +73,7 @@ class TfmotEngine:
             training.batch_size,
             training.seed,
             self._validation,
-            None
-            if on_epoch is None
-            else lambda epoch, loss: on_epoch([task.name], epoch, [loss]),
+            None if on_epoch is None else lambda epoch, loss: on_epoch([task.name], epoch, [loss]),
         )
         failures: list[RunError] = []
         try:

@@ -1,4 +1,4 @@
-"""A training of `tf_keras` by TFMOT: wrappers, callback, fit, and the update after the last batch."""
+"""A training of `tf_keras` by TFMOT: wrappers, callback, fit, the update after the last batch."""
 
 from __future__ import annotations
 

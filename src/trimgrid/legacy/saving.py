@@ -14,8 +14,8 @@ from trimgrid.optional import optional_modules
 def load_legacy(path: Path) -> Any:
     """Load a `.keras` or `.h5` file with `tf_keras`, uncompiled.
 
-    A `.keras` file is data only. An `.h5` file may hold code, which would be run: give only one that
-    was written of a model in this process.
+    A `.keras` file is data only. An `.h5` file may hold code, which would be run: give only one
+    that was written of a model in this process.
 
     Raises `InputError` where `tf_keras` is not installed, and for a file that is damaged, holds a
     Lambda layer or a class that is not registered.

@@ -28,7 +28,7 @@ def is_legacy(thing: Any) -> bool:
 
 
 def written_by_keras_2(path: Path) -> bool:
-    """Tell whether Keras 2 wrote a `.keras` or `.h5` file; one that can't be read has another fault.
+    """Tell whether Keras 2 wrote a `.keras` or `.h5` file; False for one that can't be read.
 
     >>> written_by_keras_2(Path("no-such-model.keras"))
     False

@@ -16,10 +16,10 @@ from trimgrid.engines.choice import choose_engine
 from trimgrid.errors import InputError, first_line
 from trimgrid.export.tflite import TFLiteConverter
 from trimgrid.grids.grid import AttemptConfig, article_grid
-from trimgrid.measures.error_measures import error_measure
 from trimgrid.legacy.refusing import IN_KERAS_3
 from trimgrid.legacy.settings import in_keras_3
 from trimgrid.legacy.telling import check_trainable_by_tfmot, is_legacy
+from trimgrid.measures.error_measures import error_measure
 from trimgrid.prunable import check_prunable_model
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.details import updates_of
