@@ -17,9 +17,9 @@ Y = X.sum(axis=1, keepdims=True) ** 2
 def mlp(dropout: float = 0.25) -> Any:
     return _seeded(
         [
-            layers.Input((4,)),
+            layers.Input((4,), name="in"),
             layers.Dense(12, activation="relu", name="a"),
-            layers.Dropout(dropout),
+            layers.Dropout(dropout, name="drop"),
             layers.BatchNormalization(name="norm"),
             layers.Dense(1, name="b"),
         ]
@@ -85,4 +85,4 @@ def inputs_of(model: Any, rows: int = ROWS) -> Any:
 
 def _seeded(parts: list[Any]) -> Any:
     tf_keras.utils.set_random_seed(2)
-    return tf_keras.Sequential(parts)
+    return tf_keras.Sequential(parts, name="old")

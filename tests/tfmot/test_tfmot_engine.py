@@ -17,15 +17,11 @@ from tests.tfmot.legacy_models import X, Y, bidirectional, inputs_of, lstm, mlp,
 from trimgrid.data.sources import StreamData, open_data
 from trimgrid.engines.tfmot import TfmotEngine
 from trimgrid.errors import InputError
+from trimgrid.legacy.telling import check_trainable_by_tfmot
 from trimgrid.prunable import prunable_weights
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay
 from trimgrid.training import Task, Training
 
-pytestmark = pytest.mark.filterwarnings(
-    # tf_keras' own, of what it uses of TensorFlow.
-    "ignore:.*:DeprecationWarning:tf_keras",
-    "ignore:.*:DeprecationWarning:tensorflow",
-)
 TRAINING = Training("mse", "adam", epochs=2, batch_size=10, seed=3, metrics=("mae",))
 STEPS = 10
 
@@ -134,6 +130,8 @@ def test_the_seed_decides_and_the_global_states_do_not_move() -> None:
     expected = [drawn(), drawn()]
     tf_keras.utils.set_random_seed(5)
     first_drawn = drawn()
+    check_trainable_by_tfmot(model)
+    prunable_weights(model)
     (first,) = trained(model, schedule)
     assert [first_drawn, drawn()] == expected
     tf_keras.utils.set_random_seed(6)

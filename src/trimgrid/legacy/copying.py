@@ -6,17 +6,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from trimgrid.randomness import isolated_randomness
+
 _Made = TypeVar("_Made")
 
 
 def made_apart(make: Callable[[], _Made]) -> _Made:
-    """Make something of Keras 2 without drawing from the random numbers that the caller has seeded.
+    """Make something of Keras 2 without a trace in the caller's random numbers and names.
 
-    `tf_keras.utils.set_random_seed` seeds a generator for its thread, which initializers draw from,
-    and nothing public reads or restores it; another thread has none. Its counters of names are
-    its own, too.
+    The seeds of initializers come from Python's generator, which is put back. But after
+    `tf_keras.utils.set_random_seed` they come from a generator of that thread, which nothing public
+    reads or puts back; another thread has none, and counts names by itself.
     """
-    with ThreadPoolExecutor(max_workers=1) as thread:
+    with isolated_randomness(0), ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(make).result()
 
 

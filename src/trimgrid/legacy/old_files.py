@@ -58,17 +58,19 @@ def _in_keras_3(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     found = {key: _in_keras_3(value) for key, value in node.items()}
+    if found.get("steps_per_execution", 1) is None:  # of `compile`: Keras 3 wants a number
+        del found["steps_per_execution"]
     if isinstance(name := found.get("class_name"), str):
         # As the optimizers of Keras 2 are written in .h5 files.
         found["class_name"] = name = name.removeprefix("Custom>")
         if name == "Functional" and found.get("module"):
             found |= {"module": "keras", "class_name": "Model", "registered_name": None}
         if isinstance(config := found.get("config"), dict):
-            found["config"] = _arguments(name, config, in_keras_file=bool(found.get("module")))
+            found["config"] = _arguments(name, config)
     return found
 
 
-def _arguments(name: str, config: dict[str, Any], in_keras_file: bool) -> dict[str, Any]:
+def _arguments(name: str, config: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of a layer, a model or an optimizer of Keras 2 as Keras 3 takes them."""
     if config.get("time_major"):
         raise ValueError(
@@ -82,8 +84,6 @@ def _arguments(name: str, config: dict[str, Any], in_keras_file: bool) -> dict[s
         unknown |= {f"kernel_{each}" for each in ("initializer", "regularizer", "constraint")}
     if config.get("groups") == 1 and (name.endswith("Transpose") or name.startswith(_BY_CHANNEL)):
         unknown.add("groups")
-    if in_keras_file and name != "InputLayer":
-        unknown.add("batch_input_shape")
     kept = {key: value for key, value in config.items() if key not in unknown}
     axis = kept.get("axis")
     if name == "BatchNormalization" and isinstance(axis, list) and len(axis) == 1:
@@ -91,6 +91,10 @@ def _arguments(name: str, config: dict[str, Any], in_keras_file: bool) -> dict[s
     layers = kept.get("layers")
     if isinstance(layers, list):
         kept["layers"] = _counted_anew(layers, _named(layers, "Sequential", "Functional", "Model"))
+        if _named(layers, "InputLayer"):  # which tells the shape that a layer would tell again
+            for each in kept["layers"]:
+                if each.get("class_name") != "InputLayer":
+                    each["config"].pop("batch_input_shape", None)
         if "output_layers" in kept:  # in which Keras 3 counts those of functional ones itself
             names = _named(layers, "Sequential")
             kept["output_layers"] = _counted_anew(kept["output_layers"], names)

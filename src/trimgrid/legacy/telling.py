@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 
 from trimgrid.errors import InputError
+from trimgrid.legacy.copying import made_apart
 from trimgrid.optional import optional_modules
 
 NAME = "tf_keras"
@@ -75,8 +76,12 @@ def check_trainable_by_tfmot(model: Any) -> None:
             "A study wraps the layers of each attempt itself. Received: "
             f"{model.name!r}, whose layers TFMOT has wrapped already. Give strip_pruning(model)."
         )
-    try:
-        tf_keras.models.clone_model(model)
+
+    def anew(layer: Any) -> Any:
+        return type(layer).from_config(layer.get_config())
+
+    try:  # with a function only models that consist of layers are cloned
+        made_apart(lambda: tf_keras.models.clone_model(model, clone_function=anew))
     except ValueError as error:
         raise InputError(
             "TFMOT prunes Sequential and functional models of tf_keras. Received: "
