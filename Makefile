@@ -59,7 +59,7 @@ lock: setup
 		--no-emit-index-url --no-header --constraints constraints.txt \
 		--extra examples --extra pandas --extra onnx --extra quantize \
 		--extra tensorboard --extra mlflow --group dev --group build pyproject.toml --output-file requirements.lock
-	sed -n 's/^\([^ ]*==[^ ]*\).*/\1/p' requirements.lock | grep -v '^absl-py' \
+	sed -n 's/ *\\$$//; /^[^ ]*==/p' requirements.lock | grep -v '^absl-py' \
 		| $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --constraints - --extra tfmot --group dev --group build \
 		pyproject.toml --output-file requirements-tfmot.lock
