@@ -146,8 +146,8 @@ class Timed(Configured, ABC):
                 "A schedule must prune at least once. Received: "
                 f"begin_step={self.begin_step}, end_step={self.end_step}, "
                 f"frequency={self.frequency} in TFMOT's timing, where the first batch is step 1, "
-                f"and steps={steps}. Planned updates: none. Begin at a step from 1 to {steps}, "
-                "take a smaller frequency, or train longer."
+                f"and steps={steps}. Planned updates: none. Take begin_step=1, a smaller "
+                "frequency, or train longer."
             )
         if self.begin_step > steps:
             raise InputError(
