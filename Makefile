@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Most of a test's time is compilation, which uses one core. A file's tests stay in one process.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo browser test test-all lint check lock bench clean
+.PHONY: setup demo browser test test-all test-tfmot lint check lock bench clean
 
 setup: .venv/ready
 
@@ -32,6 +32,20 @@ test test-all: setup
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SELECTED)
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SELECTED) tests/backends
 
+# The tests beside TFMOT itself, in an environment that has it: it needs Keras 2 and an older absl.
+test-tfmot: .venv-tfmot/ready
+	KERAS_BACKEND=jax .venv-tfmot/bin/python -m pytest -n 2 --dist worksteal tests/tfmot
+	KERAS_BACKEND=tensorflow .venv-tfmot/bin/python -m pytest -n 2 --dist worksteal -k "those_of_tfmot" \
+		tests/tfmot/test_trainings.py
+
+.venv-tfmot/ready: .venv/ready requirements-tfmot.lock
+	$(PYTHON) -m venv .venv-tfmot
+	$(BIN)/uv pip install --python .venv-tfmot/bin/python --quiet --compile-bytecode \
+		--require-hashes -r requirements-tfmot.lock
+	$(BIN)/uv pip install --python .venv-tfmot/bin/python --quiet --no-deps --no-build-isolation \
+		--editable .
+	touch $@
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,9 +59,13 @@ lock: setup
 		--no-emit-index-url --no-header --constraints constraints.txt \
 		--extra examples --extra pandas --extra onnx --extra quantize \
 		--extra tensorboard --extra mlflow --group dev --group build pyproject.toml --output-file requirements.lock
+	sed -n 's/ *\\$$//; /^[^ ]*==/p' requirements.lock | grep -v '^absl-py' \
+		| $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --constraints - --extra tfmot --group dev --group build \
+		pyproject.toml --output-file requirements-tfmot.lock
 
 bench: setup
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache runs tests/browser/node_modules
+	rm -rf .venv .venv-tfmot .pytest_cache .mypy_cache .ruff_cache runs tests/browser/node_modules

@@ -1,7 +1,8 @@
-"""Which modules can't be imported here: those that need TFMOT, where it is not installed."""
+"""Modules that need TFMOT are collected only where it is installed."""
 
 from __future__ import annotations
 
+import warnings
 from importlib.util import find_spec
 
 collect_ignore: list[str] = []
@@ -9,3 +10,7 @@ if find_spec("tensorflow_model_optimization") is None:
     legacy = ("fitting", "planned", "wrapping")
     collect_ignore = [f"trimgrid/legacy/{name}.py" for name in legacy]
     collect_ignore.append("trimgrid/engines/tfmot.py")
+else:
+    with warnings.catch_warnings():  # its import compares versions in a way that is deprecated
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import tensorflow_model_optimization  # noqa: F401

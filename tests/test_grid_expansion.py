@@ -175,7 +175,7 @@ def test_names(spec: Any, names: list[str]) -> None:
         (
             {"target_sparsity": 0.5, "power": 3},
             r"constant_sparsity takes the arguments target_sparsity, begin_step, end_step, "
-            r"frequency\. Received: power=3\.",
+            r"frequency, timing\. Received: power=3\.",
         ),
         (
             {

@@ -48,6 +48,8 @@ FLOORS = {
     "sizes": 0,
     "suggestions": 0,
     "terminal_text": 0,
+    "tfmot_schedules": 0,
+    "timed": 0,
     "begin_pruning": 1,
     "compiled_settings": 1,
     "data": 1,

@@ -5,6 +5,7 @@ import json
 import math
 import re
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -222,8 +223,8 @@ def test_numpy_numbers_become_plain_ones() -> None:
         np.uint8(4),  # type: ignore[arg-type]
     )
     values = dataclasses.astuple(schedule)
-    assert values == (0.25, 0.5, 1, 9, 2.0, 4)
-    assert [type(value) for value in values] == [float, float, int, int, float, int]
+    assert values == (0.25, 0.5, 1, 9, 2.0, 4, "trimgrid")
+    assert [type(value) for value in values] == [float, float, int, int, float, int, str]
 
 
 def test_schedules_are_frozen_and_meet_the_protocol() -> None:
@@ -267,9 +268,10 @@ def test_a_sparsity_outside_its_range_is_refused(sparsity: float) -> None:
         ({"frequency": -1}, r"frequency=-1"),
         ({"frequency": -5}, r"frequency=-5"),
         ({"frequency": "10"}, r"frequency='10'"),
+        ({"timing": "TFMOT"}, r"timing must be 'trimgrid'.* or 'tfmot'.*Received: timing='TFMOT'"),
     ],
 )
-def test_a_wrong_timing_is_refused(arguments: dict[str, int], message: str) -> None:
+def test_a_wrong_timing_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         ConstantSparsity(0.5, **arguments)
     with pytest.raises(InputError, match=message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import keras
@@ -12,6 +13,8 @@ from trimgrid.iterative import rewinds_rates
 from trimgrid.optimizers import unscaled
 from trimgrid.pruning import MagnitudePruning
 from trimgrid.schedule_kinds import is_trained
+from trimgrid.schedules import stops_short
+from trimgrid.timed import masks_epoch_ends
 
 
 class BeginPruning(keras.callbacks.Callback):  # type: ignore[misc]
@@ -25,6 +28,9 @@ class BeginPruning(keras.callbacks.Callback):  # type: ignore[misc]
     Under `mixed_float16` Keras puts a `LossScaleOptimizer` outside, which skips batches whose
     gradients overflow; they do not count as steps. If the training ends some steps short for that
     reason, the masks of the schedule's last sparsity are chosen at its end.
+
+    In TFMOT's timing it finds out the batches of an epoch, too, and warns (`UserWarning`) of a
+    schedule that never reaches its target.
 
     Raises `InputError` where the model's optimizer does not prune, where the number of batches is
     unknown but needed, for a schedule that can't reach its target, and for those that only a study
@@ -73,10 +79,27 @@ class BeginPruning(keras.callbacks.Callback):  # type: ignore[misc]
         if batches is not None:
             self._end += batches * (self.params["epochs"] - epoch)
             steps = self._end if steps is None else steps
+        if masks_epoch_ends(optimizer.schedule):
+            self._follow_tfmot(optimizer, batches, steps)
         if done == 0:
             optimizer.begin(steps)
         else:
             optimizer.settle(steps)
+
+    def _follow_tfmot(
+        self, optimizer: MagnitudePruning, batches: int | None, steps: int | None
+    ) -> None:
+        if optimizer.steps_per_epoch is None:
+            if batches is None:
+                raise InputError(
+                    "TFMOT's timing needs the number of batches in an epoch. Received: "
+                    f"{optimizer.schedule!r} and data that does not tell it. Give "
+                    "MagnitudePruning(..., steps_per_epoch=)."
+                )
+            optimizer.steps_per_epoch = batches
+        short = None if steps is None else stops_short(optimizer.schedule, steps)
+        if short is not None:
+            warnings.warn(f"{optimizer.schedule!r}: {short}", stacklevel=2)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Note whether the fit went on to its end."""

@@ -17,6 +17,8 @@ from trimgrid.mask_choice import MaskChoice
 from trimgrid.prunable import check_prunable
 from trimgrid.schedule_kinds import SCHEDULES
 from trimgrid.schedules import Schedule
+from trimgrid.tfmot_schedules import known_schedule
+from trimgrid.timed import masks_epoch_ends
 from trimgrid.updates import Updates, planned_updates
 from trimgrid.weight_rewinding import Start, values_at_hand
 
@@ -57,7 +59,9 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
 
     `optimizer`: a Keras optimizer or its name. `schedule`: any object with `plan(steps)`; steps are
     training batches, also under gradient accumulation. (To save a compiled model, a schedule of
-    your own needs `get_config`, like any object that Keras saves.) `include`, `exclude`: patterns
+    your own needs `get_config`, like any object that Keras saves.) A schedule of the TensorFlow
+    Model Optimization toolkit, or its config, is taken to the step: see
+    `trimgrid.tfmot_schedules.known_schedule`. `include`, `exclude`: patterns
     on variable paths, see `trimgrid.prunable.prunable_variables`. `allocation`, a name next to
     `min_kept` and `overrides` or a `trimgrid.Allocation` of all three, shares the sparsity out
     among the tensors; without any of them each tensor has the schedule's sparsity for itself.
@@ -68,6 +72,10 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
     after the training is not noticed. The update of step 0 chooses masks from the weights before
     the first batch; in a plain `fit` they take hold with that batch's update, after `begin` (or
     with `BeginPruning`) before it.
+
+    `steps_per_epoch`: counts only for schedules with ``timing="tfmot"``, and `BeginPruning` finds
+    it out, too. TFMOT sets pruned weights to zero at the end of each epoch, so that they can't come
+    back at an update in front of an epoch's first batch.
 
     Raises `InputError` for a schedule that can't reach its target in `steps`, patterns that match
     nothing, a model without prunable weights, an allocation that is unknown or can't reach the
@@ -95,6 +103,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         allocation: str | Allocation | None = None,
         min_kept: int | None = None,
         overrides: Mapping[str, float] | None = None,
+        steps_per_epoch: int | None = None,
     ) -> None:
         optimizer = keras.optimizers.get(optimizer)
         if isinstance(optimizer, MagnitudePruning):
@@ -102,6 +111,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
                 "A pruning optimizer can't go around another one. "
                 f"Received: optimizer={optimizer.name!r}. Give the optimizer that trains."
             )
+        schedule = known_schedule(schedule)
         if not isinstance(schedule, Schedule):
             raise InputError(
                 f"A pruning schedule must have a plan. Received: schedule={schedule!r}. "
@@ -115,6 +125,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         self.include = None if include is None else tuple(include)
         self.exclude = None if exclude is None else tuple(exclude)
         self.steps = steps
+        self.steps_per_epoch = steps_per_epoch
         if isinstance(allocation, Allocation) and (min_kept, overrides) != (None, None):
             raise InputError(
                 "An Allocation holds min_kept and overrides itself. "
@@ -258,6 +269,12 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         else:
             ranked = list(after)
         due, sparsity = updates.due(wanted)
+        if masks_epoch_ends(self.schedule) and self.steps_per_epoch is not None:
+            ended = ops.equal(ops.mod(wanted, self.steps_per_epoch), 0)
+            ranked = [
+                ops.where(ended, _masked(each, mask), each)
+                for each, mask in zip(ranked, current, strict=True)
+            ]
         choice = self._choice()
         updated = ops.cond(
             due,
@@ -394,6 +411,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
             "allocation": self.allocation and self.allocation.kind,
             "min_kept": self.allocation and self.allocation.min_kept,
             "overrides": self.allocation and self.allocation.overrides,
+            "steps_per_epoch": self.steps_per_epoch,
         }
 
     @classmethod

@@ -8,16 +8,15 @@ fraction of zeros, in [0, 1)), or no update.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Protocol, Self, runtime_checkable
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trimgrid.arguments import check_integer, check_sparsity, real
-from trimgrid.configured import Configured
+from trimgrid.arguments import check_sparsity, real
 from trimgrid.errors import InputError
+from trimgrid.timed import TFMOT, TRIMGRID, Timed
 
 
 @runtime_checkable
@@ -32,92 +31,19 @@ class Schedule(Protocol):
         ...
 
 
-class _Timed(Configured, ABC):
-    """The timing that these schedules share: from begin to end, every so many steps."""
-
-    begin_step: int
-    end_step: int | None
-    frequency: int
-
-    @abstractmethod
-    def resolved(self, steps: int) -> Self:
-        """Return this schedule for a training of ``steps`` batches, with ``end_step`` filled in."""
-
-    @abstractmethod
-    def _sparsity(self, step: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the target at each of the steps."""
-
-    def plan(self, steps: int) -> NDArray[np.float64]:
-        """Return the target sparsity of the steps 0..steps, NaN where no update is due.
-
-        ``steps`` is the number of training batches; the shape is ``(steps + 1,)``. Updates are due
-        at ``begin_step``, every ``frequency`` steps from there on, and at ``end_step``, where
-        ``None`` stands for ``steps``. The plan is that of ``resolved(steps)``.
-
-        Raises `InputError` where `resolved` does.
-
-        >>> ConstantSparsity(0.5, begin_step=1, frequency=2).plan(4).tolist()
-        [nan, 0.5, nan, 0.5, 0.5]
-        """
-        schedule = self.resolved(steps)
-        due = schedule._due_steps(steps)
-        plan = np.full(steps + 1, np.nan)
-        plan[due] = schedule._sparsity(due)
-        return plan
-
-    def _settle(self, **numbers: float) -> None:
-        """Check the timing and store it with the other numbers, all as plain Python types."""
-        begin = check_integer("begin_step", self.begin_step, minimum=0)
-        end = self.end_step
-        if end is not None:
-            if end == -1:
-                raise InputError(
-                    "end_step must be a step, or None for the last one of the training. "
-                    "Received: end_step=-1. Give None where TFMOT has -1."
-                )
-            end = check_integer("end_step", end, minimum=0)
-            if end < begin:
-                raise InputError(
-                    f"end_step must not lie before begin_step. Received: begin_step={begin}, "
-                    f"end_step={end}. Give a later end_step, or None for the last training step."
-                )
-        frequency = check_integer("frequency", self.frequency, minimum=1)
-        settled = numbers | {"begin_step": begin, "end_step": end, "frequency": frequency}
-        for name, value in settled.items():
-            object.__setattr__(self, name, value)
-
-    def _check_begin(self, steps: int) -> int:
-        steps = check_integer("steps", steps, minimum=0)
-        if self.begin_step > steps:
-            raise InputError(
-                "A schedule must begin before the training ends. "
-                f"Received: begin_step={self.begin_step}, steps={steps}. Planned updates: none. "
-                "Give an earlier begin_step or train longer."
-            )
-        return steps
-
-    def _is_due(self, step: int) -> bool:
-        if step < self.begin_step or (self.end_step is not None and step > self.end_step):
-            return False
-        # A step of NumPy's gives a NumPy answer: bool() brings it back.
-        return bool(step == self.end_step or (step - self.begin_step) % self.frequency == 0)
-
-    def _due_steps(self, steps: int) -> NDArray[np.int64]:
-        last = steps if self.end_step is None else min(self.end_step, steps)
-        due = np.arange(self.begin_step, last + 1, self.frequency, dtype=np.int64)
-        return np.union1d(due, last) if last == self.end_step else due
-
-
 @dataclass(frozen=True)
-class ConstantSparsity(_Timed):
+class ConstantSparsity(Timed):
     """The same target at every update.
 
     ``target_sparsity`` is the fraction of zeros, in [0, 1). Masks are updated at ``begin_step``,
     every ``frequency`` steps from there on, and at ``end_step``; all three are counted in training
-    steps. With ``end_step=None`` the updates go on to the training's last step.
+    steps. With ``end_step=None`` the updates go on to the training's last step. ``timing="tfmot"``
+    is the schedule of this name in the TensorFlow Model Optimization toolkit, to the step: see
+    `trimgrid.timed.Timed`.
 
     Raises `InputError` for a sparsity outside [0, 1), a negative ``begin_step``, an ``end_step``
-    before it, a ``frequency`` below 1, and for step counts that are not integers.
+    before it, a ``frequency`` below 1, an unknown ``timing``, and for step counts that are not
+    integers.
 
     >>> schedule = ConstantSparsity(0.5, begin_step=100, end_step=250)
     >>> [step for step in range(400) if schedule(step)[0]]
@@ -128,6 +54,7 @@ class ConstantSparsity(_Timed):
     begin_step: int = 0
     end_step: int | None = None
     frequency: int = 100
+    timing: str = TRIMGRID
 
     def __post_init__(self) -> None:
         self._settle(target_sparsity=check_sparsity("target_sparsity", self.target_sparsity))
@@ -146,12 +73,15 @@ class ConstantSparsity(_Timed):
         """Return this schedule for a training of ``steps`` batches, with ``end_step`` filled in.
 
         An ``end_step`` after the training becomes its last step: any update reaches the target.
-        Raises `InputError` if the schedule begins after the training ends.
+        In TFMOT's timing it stays as it is. Raises `InputError` if the schedule begins after the
+        training ends, in TFMOT's timing if no update is due at all.
 
         >>> ConstantSparsity(0.5).resolved(750).end_step
         750
         """
         steps = self._check_begin(steps)
+        if self.timing == TFMOT:
+            return self
         return replace(self, end_step=steps if self.end_step is None else min(self.end_step, steps))
 
     def _sparsity(self, step: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -159,7 +89,7 @@ class ConstantSparsity(_Timed):
 
 
 @dataclass(frozen=True)
-class PolynomialDecay(_Timed):
+class PolynomialDecay(Timed):
     """From one sparsity to another, fast at first and slower towards the end.
 
     At step s the target is ``final + (initial - final) * (1 - p) ** power`` with the progress
@@ -171,9 +101,15 @@ class PolynomialDecay(_Timed):
     sparsity is always reached; all three are counted in training steps. ``end_step=None`` stands
     for the training's last step.
 
+    ``timing="tfmot"`` is the schedule of this name in the TensorFlow Model Optimization toolkit, to
+    the step and computed in float32 as there: see `trimgrid.timed.Timed`. It must have its
+    ``end_step``, and does not reach its final sparsity where ``end_step - begin_step`` is no
+    multiple of ``frequency``, or the training is too short: see `stops_short`.
+
     Raises `InputError` for a sparsity outside [0, 1), a negative ``begin_step``, an ``end_step``
-    before it, a ``frequency`` below 1, a ``power`` that is not positive and finite, and for step
-    counts that are not integers.
+    before it, a ``frequency`` below 1, a ``power`` that is not positive and finite, an unknown
+    ``timing``, and for step counts that are not integers; in TFMOT's timing also without an
+    ``end_step`` after ``begin_step``.
 
     >>> schedule = PolynomialDecay(0.0, 0.8, end_step=250)
     >>> [(step, round(schedule(step)[1], 4)) for step in range(300) if schedule(step)[0]]
@@ -186,6 +122,8 @@ class PolynomialDecay(_Timed):
     end_step: int | None = None
     power: float = 3
     frequency: int = 100
+    timing: str = TRIMGRID
+    _needs_end: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         power = real(self.power)
@@ -199,6 +137,13 @@ class PolynomialDecay(_Timed):
             final_sparsity=check_sparsity("final_sparsity", self.final_sparsity),
             power=power,
         )
+        if self.timing == TFMOT and self.begin_step == self.end_step:
+            raise InputError(
+                "A PolynomialDecay in TFMOT's timing must end after it begins. Received: "
+                f"begin_step={self.begin_step}, end_step={self.end_step}, where TFMOT divides by "
+                "zero and prunes by NaN. Give a later end_step, or a ConstantSparsity("
+                f"{self.final_sparsity}, {self.begin_step}, {self.end_step}, timing='tfmot')."
+            )
 
     def __call__(self, step: int) -> tuple[bool, float]:
         """Return whether an update is due at ``step``, and the target sparsity there.
@@ -215,7 +160,8 @@ class PolynomialDecay(_Timed):
         """Return this schedule for a training of ``steps`` batches, with ``end_step`` filled in.
 
         Raises `InputError`, with the updates that would happen, if the schedule begins after the
-        training ends, or if it ends after that and no update reaches the final sparsity.
+        training ends, or if it ends after that and no update reaches the final sparsity; in TFMOT's
+        timing only if no update is due at all.
 
         >>> PolynomialDecay(0.1, 0.5).resolved(750).end_step
         750
@@ -228,9 +174,11 @@ Planned updates: 0: 10.0 %, 250: 33.1 %, 500: 45.0 %, 750: 49.4 %. \
 Give end_step=None or at most 750, or train longer.
         """
         steps = self._check_begin(steps)
+        if self.timing == TFMOT:
+            return self
         if self.end_step is None:
             return replace(self, end_step=steps)
-        due = self._due_steps(steps)
+        due = self.due_steps(steps)
         sparsity = self._sparsity(due)
         # With end_step <= steps the last update counts as well: it is the one at end_step.
         if sparsity[-1] != self.final_sparsity:
@@ -250,6 +198,8 @@ Give end_step=None or at most 750, or train longer.
                 "Received: end_step=None. Give end_step, or use plan(steps) or resolved(steps)."
             )
         initial, final = self.initial_sparsity, self.final_sparsity
+        if self.timing == TFMOT:
+            return _tfmot_sparsity((step - begin).astype(np.float32), end - begin, self)
         if begin == end:
             return np.full(step.shape, final)
         progress = np.clip((step - begin) / (end - begin), 0, 1)
@@ -257,6 +207,49 @@ Give end_step=None or at most 750, or train longer.
         # Rounding must not carry the value past either end: just below 1 it would become 1.
         bounded: NDArray[np.float64] = np.clip(sparsity, min(initial, final), max(initial, final))
         return bounded
+
+
+def stops_short(schedule: object, steps: int) -> str | None:
+    """Return what to say of a schedule that never reaches its target in ``steps`` batches.
+
+    Only in TFMOT's timing is that so: others are refused. None where there is nothing to say.
+
+    >>> print(stops_short(PolynomialDecay(0.0, 0.8, end_step=250, timing="tfmot"), 300))
+    It stops at 79.4 % and never reaches its 80.0 %: TFMOT's timing has no update at end_step=250. \
+Planned updates: 100: 62.7 %, 200: 79.4 %. Give an end_step that is begin_step plus a multiple of \
+frequency, or leave timing='tfmot' away.
+    """
+    if not isinstance(schedule, PolynomialDecay) or schedule.timing != TFMOT:
+        return None
+    due = schedule.due_steps(steps)
+    sparsity = schedule._sparsity(due)
+    if not due.size or sparsity[-1] == np.float32(schedule.final_sparsity):
+        return None
+    end = schedule.end_step
+    why = f"TFMOT's timing has no update at end_step={end}"
+    remedy = "Give an end_step that is begin_step plus a multiple of frequency"
+    if end is not None and end > steps:
+        why = f"end_step={end} is after the training's {steps} steps"
+        remedy = "Give an earlier end_step, train longer"
+    return (
+        f"It stops at {100 * sparsity[-1]:.1f} % and never reaches its "
+        f"{100 * schedule.final_sparsity:.1f} %: {why}. Planned updates: "
+        f"{_listing(due, sparsity)}. {remedy}, or leave timing='tfmot' away."
+    )
+
+
+def _tfmot_sparsity(
+    since: NDArray[np.float32], length: int, decay: PolynomialDecay
+) -> NDArray[np.float64]:
+    """TFMOT's polynomial, so many steps after its begin: each operation in float32, as there."""
+    one = np.float32(1)
+    progress = np.minimum(one, np.maximum(np.float32(0), since / np.float32(length)))
+    span = np.float32(decay.initial_sparsity - decay.final_sparsity)
+    sparsity = span * np.power(one - progress, np.float32(decay.power))
+    sparsity += np.float32(decay.final_sparsity)
+    # Rounding must not make it 1: as there, a weight of each tensor stays.
+    bounded: NDArray[np.float64] = np.clip(sparsity, 0, np.nextafter(one, np.float32(0)))
+    return bounded.astype(np.float64)
 
 
 def _listing(due: NDArray[np.int64], sparsity: NDArray[np.float64]) -> str:

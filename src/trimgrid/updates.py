@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trimgrid.errors import InputError
 from trimgrid.iterative import planned_rewinds
 from trimgrid.schedules import ConstantSparsity, Schedule
+from trimgrid.timed import TFMOT
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def planned_updates(schedule: Schedule, steps: int | None) -> Updates:
     if steps is None:
         if isinstance(schedule, ConstantSparsity):
             target = np.array([schedule.target_sparsity], "float32")
-            period = (schedule.begin_step, schedule.frequency)
+            begin = schedule.begin_step - (schedule.timing == TFMOT)
+            period = (begin, schedule.frequency)
             return Updates(np.zeros(0, "int32"), target, np.zeros(0, "int32"), period)
         raise InputError(
             "A schedule whose end is the end of the training needs its length. "

@@ -1,16 +1,13 @@
-"""Tests beside TFMOT, where it is installed: `pip install 'trimgrid[tfmot]'`."""
+"""Tests beside TFMOT itself: they are collected only where the extra tfmot is installed."""
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
-from importlib.util import find_spec
 
-collect_ignore_glob: list[str] = []
-if find_spec("tensorflow_model_optimization") is None:
-    collect_ignore_glob = ["test_*.py"]
-else:
-    with warnings.catch_warnings():
-        # Both import what Python and TensorFlow want to be rid of.
+TFMOT_INSTALLED = importlib.util.find_spec("tensorflow_model_optimization") is not None
+collect_ignore_glob = [] if TFMOT_INSTALLED else ["*"]
+if TFMOT_INSTALLED:
+    with warnings.catch_warnings():  # its import compares versions in a way that is deprecated
         warnings.simplefilter("ignore", DeprecationWarning)
         import tensorflow_model_optimization  # noqa: F401
-        import tf_keras  # noqa: F401

@@ -24,6 +24,7 @@ from trimgrid.engines.windows import sizes_that_occur
 from trimgrid.errors import first_line
 from trimgrid.iterative import planned_rewinds
 from trimgrid.mask_choice import MaskChoice
+from trimgrid.timed import masks_epoch_ends
 from trimgrid.training import Task
 
 _BY_ROW, _BY_SECOND = PartitionSpec(AXIS), PartitionSpec(None, AXIS)
@@ -105,6 +106,7 @@ class GroupProgram:
             targets=by_step,
             order=np.zeros(places.rows, np.int32),
             rates=by_step,
+            masks_epoch_ends=np.zeros(places.rows, np.bool_),
             sharing=self._sharing(places, [no_sharing(len(self.carrier.pruned))]),
             rewinds=self._rewinds([], steps=0, begin=0, places=places),
         )
@@ -207,6 +209,10 @@ class GroupProgram:
             order=group.order,
             rates=self._by_step(
                 [() if task.rates is None else task.rates[begin:] for task in tasks], group.places
+            ),
+            masks_epoch_ends=self._put(
+                group.places.spread([masks_epoch_ends(task.schedule) for task in tasks], False),
+                _BY_ROW,
             ),
             sharing=group.sharing,
             rewinds=self._put(

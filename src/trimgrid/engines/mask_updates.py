@@ -18,15 +18,28 @@ _FILLED_UP_TO = 4096
 
 
 def prune(
-    layout: Layout, masks: list[Any], trainable: list[Any], targets: Any, sharing: Any
+    layout: Layout,
+    masks: list[Any],
+    trainable: list[Any],
+    targets: Any,
+    masked_before: Any,
+    sharing: Any,
 ) -> tuple[list[Any], list[Any]]:
-    """Choose masks anew for the rows where an update is due, and apply all of them."""
+    """Choose masks anew for the rows where an update is due, and apply all of them.
 
-    def one_row(row: tuple[Any, list[Any], list[Any], Any]) -> list[Any]:
-        target, weights, current, shared = row
+    `targets` and `masked_before`, shape [rows]: the sparsity that is due, NaN where none is, and
+    whether pruned weights are zero before masks are chosen.
+    """
+
+    def one_row(row: tuple[Any, Any, list[Any], list[Any], Any]) -> list[Any]:
+        target, masked, weights, current, shared = row
 
         def chosen() -> list[Any]:
-            return _largest(weights, _counts(layout.rules, weights, target, shared))
+            ranked = [
+                jnp.where(jnp.logical_or(mask, jnp.logical_not(masked)), each, 0)
+                for mask, each in zip(current, weights, strict=True)
+            ]
+            return _largest(ranked, _counts(layout.rules, ranked, target, shared))
 
         return lax.cond(jnp.isnan(target), lambda: current, chosen)
 
@@ -35,7 +48,7 @@ def prune(
         jnp.all(jnp.isnan(targets)),
         lambda: masks,
         # A loop over the rows: under vmap both branches of a condition would be computed.
-        lambda: lax.map(one_row, (targets, weights, masks, sharing)),
+        lambda: lax.map(one_row, (targets, masked_before, weights, masks, sharing)),
     )
     for place, mask, each in zip(layout.pruned, masks, weights, strict=True):
         trainable[place] = jnp.where(mask, each, jnp.zeros_like(each))

@@ -102,12 +102,14 @@ def _block(
         # A train_step of one's own need not log its loss: then only the weights tell, at the end.
         loss = logs.get("loss", jnp.zeros(layout.width)).astype("float32")
         now_bad = jnp.logical_and(state.bad_step < 0, jnp.logical_not(jnp.isfinite(loss)))
-        due = rows.targets[step]
-        masks, trainable = prune(layout, state.masks, list(trainable), due, rows.sharing)
+        slot = window.slot[step]
+        masked_before = jnp.logical_and(rows.masks_epoch_ends, slot < layout.epochs)
+        masks, trainable = prune(
+            layout, state.masks, list(trainable), rows.targets[step], masked_before, rows.sharing
+        )
         if window.start is not None:
             values = trainable, rest[1]
             trainable, rest[1] = rewind(layout, window.start, values, masks, rows.rewinds[step])
-        slot = window.slot[step]
         if layout.validation_sizes:
             # Outside the vmap, so that it costs nothing where no epoch ends.
             other, seen = lax.cond(

@@ -68,7 +68,11 @@ def train(
     optimizer = scaled_for(model, training.fresh_optimizer())
     steps = len(data.sizes)
     if schedule is not None:
-        options: dict[str, Any] = {"steps": steps * training.epochs, "allocation": allocation}
+        options: dict[str, Any] = {
+            "steps": steps * training.epochs,
+            "steps_per_epoch": steps,
+            "allocation": allocation,
+        }
         if rates is None:
             optimizer = MagnitudePruning(optimizer, schedule, **options)
         else:

@@ -44,20 +44,22 @@ class Rows(NamedTuple):
 
     `targets`: the sparsity due after each step, NaN where none is, shape [steps, rows]. `order`:
     which of the orders of the data a row follows, shape [rows]. `rates`: the learning rate of each
-    step, NaN where the optimizer's stays as it is, shape [steps, rows]. `sharing`: how each row
-    shares its sparsity out among the tensors, a `Sharing` of arrays [rows, ...], None where no row
-    does. `rewinds`: whether the weights go back after each step, [steps, rows]; None in a program
-    where no row's do.
+    step, NaN where the optimizer's stays as it is, shape [steps, rows]. `masks_epoch_ends`: whether
+    pruned weights are zero where masks are chosen at the end of an epoch, shape [rows]. `sharing`:
+    how each row shares its sparsity out among the tensors, a `Sharing` of arrays [rows, ...], None
+    where no row does. `rewinds`: whether the weights go back after each step, [steps, rows]; None
+    in a program where no row's do.
     """
 
     targets: Any
     order: Any
     rates: Any
+    masks_epoch_ends: Any
     sharing: Any = None
     rewinds: Any = None
 
 
-ROW_AXES = Rows(targets=1, order=0, rates=1, sharing=0, rewinds=1)
+ROW_AXES = Rows(targets=1, order=0, rates=1, masks_epoch_ends=0, sharing=0, rewinds=1)
 """Which axis of the arrays of `Rows` counts the rows."""
 
 

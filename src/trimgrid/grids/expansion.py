@@ -16,6 +16,7 @@ from trimgrid.learning_rates import rate_from_table
 from trimgrid.schedule_kinds import SCHEDULES
 from trimgrid.schedules import Schedule
 from trimgrid.suggestions import suggestion
+from trimgrid.tfmot_schedules import known_schedule
 
 Spec: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 ARGUMENTS = {name: [field.name for field in fields(kind)] for name, kind in SCHEDULES.items()}
@@ -204,7 +205,7 @@ def _values(where: str, key: str, value: Any) -> list[Any]:
 def _schedule(given: dict[str, Any]) -> Schedule:
     """Make a schedule from its name, or of the kind that its arguments tell."""
     if "pruning_schedule" in given:
-        schedule = given.pop("pruning_schedule")
+        schedule = known_schedule(given.pop("pruning_schedule"))
         if given or not isinstance(schedule, Schedule):
             raise InputError(
                 "pruning_schedule must be schedule objects, and stand alone. Received: "

@@ -20,6 +20,7 @@ from trimgrid.learning_rates import AS_IS, Cosine, LearningRate, OneCycle, check
 from trimgrid.schedule_kinds import is_trained
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
 from trimgrid.terminal_text import printable
+from trimgrid.tfmot_schedules import known_schedule
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ class AttemptConfig:
     schedule's sparsity out among the tensors, see `trimgrid.Allocation`; without any of them each
     tensor has it for itself.
 
-    Nothing is checked here: see `check_grid`. Optimizers are equal only if they are the same
+    `pruning_schedule` may also be one of the TensorFlow Model Optimization toolkit, or its config:
+    it is kept as the one here that prunes at the same steps, with ``timing="tfmot"``.
+
+    Nothing else is checked here: see `check_grid`. Optimizers are equal only if they are the same
     object or have the same name.
 
     >>> AttemptConfig("half", ConstantSparsity(0.5)).name
@@ -57,6 +61,11 @@ class AttemptConfig:
     allocation: str | None = None
     min_kept: int | None = None
     overrides: Mapping[str, float] | None = field(default=None, hash=False)
+
+    def __post_init__(self) -> None:
+        with told_of(str(self.name)):
+            schedule = known_schedule(self.pruning_schedule)
+        object.__setattr__(self, "pruning_schedule", schedule)
 
 
 def article_grid(end_step: int | None = None) -> list[AttemptConfig]:

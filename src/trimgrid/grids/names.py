@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from numbers import Real
 from string import Formatter
 from typing import Any
@@ -141,7 +141,7 @@ def shown_value(value: Any) -> str:
 
 
 def _arguments(schedule: Schedule) -> dict[str, Any]:
-    return schedule.get_config() if isinstance(schedule, KnownSchedule) else {}
+    return asdict(schedule) if isinstance(schedule, KnownSchedule) else {}
 
 
 def _settings(attempt: AttemptConfig) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from trimgrid.runs.checking import (
 from trimgrid.runs.loop import Keeper, Loop
 from trimgrid.runs.measuring import Evaluate
 from trimgrid.schedule_kinds import is_trained
+from trimgrid.schedules import stops_short
 from trimgrid.training import Task, Training
 
 
@@ -123,6 +124,10 @@ def run_attempts(
 
     `keeper`: what it has finished is not done again, and trainings go on from its checkpoints.
     """
+    for attempt in grid:
+        short = stops_short(attempt.pruning_schedule, len(train.sizes) * training.epochs)
+        if short is not None:
+            say(f"{attempt.name}: {short}")
     choice = choose_engine(model, engine)
     known = {name: None if keeper is None else keeper.finished(name) for name in _names(grid)}
     lengths = Lengths.of(model, train, training, pretrain_epochs)
