@@ -214,6 +214,19 @@ def test_sequential_is_what_tfmot_does(tmp_path: Path) -> None:
     assert read_manifest(tmp_path).settings["engine"] == "tfmot"
 
 
+def test_a_schedule_of_tfmot_means_what_it_means_there(tmp_path: Path) -> None:
+    import tensorflow_model_optimization as tfmot
+
+    schedule = tfmot.sparsity.keras.PolynomialDecay(0.1, 0.9, 2, 8, frequency=3)
+    half = run(study(mlp()), tmp_path, [AttemptConfig("decay", schedule)])["decay"]
+    steps, sparsities = zip(*half.details.updates, strict=True)
+    assert steps == (1, 4, 7)  # in front of TFMOT's batches 2, 5 and 8 of 8
+    expected = [float(schedule(batch)[1]) for batch in (2, 5, 8)]
+    assert sparsities == pytest.approx(expected)
+    kernel = half.details.tensors[0]
+    assert kernel.zeros == kernel.weights - round(kernel.weights * (1 - expected[-1]))
+
+
 def test_errors_and_objects_of_tf_keras(tmp_path: Path) -> None:
     options = {
         "loss": tf_keras.losses.Huber(delta=0.5),
