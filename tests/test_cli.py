@@ -175,7 +175,18 @@ def test_the_example_with_digits(tmp_path: Path) -> None:
 
 
 def test_help_has_an_example_for_each_command(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("run", "watch", "show", "best", "export", "rm", "example", "inspect", "size"):
+    for name in (
+        "run",
+        "watch",
+        "show",
+        "best",
+        "export",
+        "latency",
+        "rm",
+        "example",
+        "inspect",
+        "size",
+    ):
         assert run_main(name, "--help") == 0
         printed = capsys.readouterr().out
         assert f"Example: trimgrid {name}" in printed

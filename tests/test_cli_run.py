@@ -258,6 +258,14 @@ def test_best(run: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["show", "no/such/run"], "must exist"),
         (["show", "."], "not a run directory"),
         (["export", "RUN"], "-o small.tflite"),
+        (["export", "RUN", "slow ramp", "-o", "x.h5", "--sparse"], "of .tflite files only"),
+        (
+            ["export", "RUN", "slow ramp", "-o", "x.tflite", "--sparse", "--quantize", "int8"],
+            "beside integers LiteRT answers wrongly",
+        ),
+        (["latency", "RUN", "slow rump"], "Did you mean 'slow ramp'"),
+        (["latency", "RUN", "slow ramp", "--max-error", "1"], "one of them away"),
+        (["latency", "RUN", "slow ramp", "--seconds", "0"], "for more than 0 seconds"),
         (["export", "RUN", "slow rump", "-o", "x.tflite"], "Did you mean 'slow ramp'"),
         (["export", "RUN", "slow ramp", "--max-error", "1", "-o", "x.tflite"], "one of them away"),
         (["rm", "RUN", "original (unpruned)"], "can't be removed while"),
@@ -305,6 +313,45 @@ def test_export_and_what_is_shown_of_it(finished: Path) -> None:
     assert "Traceback" not in refused.stderr
     shown = command("show", "runs/model", cwd=finished)
     assert "small.tflite" in shown.stdout
+
+
+def test_latency_and_what_is_shown_of_it(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("latency", run, "slow ramp", "--seconds", "0.5") == 0
+    told = capsys.readouterr()
+    assert told.err == "Timing slow ramp for 0.5 seconds.\n"
+    assert told.out.startswith("One inference in LiteRT ")
+    assert max(map(len, told.out.splitlines())) <= 80
+    assert "float32, dense: on 1 thread" in told.out
+    slow, original = (load_results(run)[each] for each in ("slow ramp", 0))
+    assert slow.latency is not None
+    file = slow.latency.find("slow ramp", "dynamic")
+    assert file is not None
+    assert slow.latency_ms == file.milliseconds[1].median
+    assert original.latency is None
+    assert original.latency_ms is not None
+    assert code_of("show", run) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith(" ms")
+    assert code_of("latency", run, original.name, "--seconds", "0.5", "--json") == 0
+    told_json = json.loads(capsys.readouterr().out)
+    assert [each["model"] for each in told_json["files"]] == [original.name] * 2
+
+
+def test_a_sparse_export_stands_beside_the_dense_file(
+    run: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = str(tmp_path / "sparse.tflite")
+    assert code_of("export", run, "slow ramp", "-o", file, "--sparse", "--json") == 0
+    exported = json.loads(capsys.readouterr().out)
+    assert (exported["quantize"], exported["sparse"]) == ("none", True)
+    dense, sparse = exported["latency"]["files"]
+    assert (dense["storage"], sparse["storage"]) == ("dense", "sparse")
+    assert sparse["size"] == exported["size"]
+    assert sparse["ratios"]["1"]["median"] > 0
+    assert code_of("export", run, "slow ramp", "-o", file, "--sparse", "--quantize", "float16") == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"{file} (tflite, float16, zeros left out)\n")
+    assert "float16, sparse: on 1 thread" in told
+    assert "than the dense file" in " ".join(told.split())
 
 
 def test_a_study_file(finished: Path) -> None:

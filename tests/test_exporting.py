@@ -147,11 +147,11 @@ def mean_square(y_true: Any, y_pred: Any) -> float:
     return float(np.mean([np.mean((np.float64(a) - np.float64(b)) ** 2) for a, b in pairs]))
 
 
-def make_case(model: Any, rows: Callable[[int], Any], folder: Path) -> Case:
+def make_case(model: Any, rows: Callable[[int], Any], folder: Path, sparsity: float = 0.5) -> Case:
     for each in prunable_variables(model.variables):
         if each.reason is None:
             kernel = keras.ops.convert_to_numpy(each.variable)
-            each.variable.assign(kernel * magnitude_mask(kernel, 0.5))
+            each.variable.assign(kernel * magnitude_mask(kernel, sparsity))
     write_keras(model, folder / "model.keras")
     test = keras.tree.map_structure(lambda array: array[:40], rows(100))
     expected = model.predict(test, verbose=0)
@@ -615,3 +615,91 @@ print(keras.backend.backend(), "tensorflow" in sys.modules, random.getstate() ==
         [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, check=True, text=True
     )
     assert done.stdout.split() == ["jax", "False", "True"]
+
+
+@pytest.mark.parametrize("quantize", ["none", "float16"])
+@pytest.mark.parametrize("name", ["mlp", "cnn", "embedding"])
+def test_zeros_are_left_out_of_the_file(
+    name: str,
+    quantize: str,
+    cases: Callable[[str], Case],
+    children: ChildrenQueue,
+    tmp_path: Path,
+) -> None:
+    case = most_pruned(cases(name), 0.9, tmp_path)
+    exported = export_model(
+        case.file,
+        tmp_path / "sparse.tflite",
+        quantize,
+        samples=case.samples,
+        error=mean_square,
+        dense_file=tmp_path / "dense.tflite",
+        children=children,
+    )
+    assert exported.sparse
+    assert exported.max_difference <= 2 * CLOSE[quantize] * exported.output_range
+    found = [sparse_tensors(tmp_path / f"{each}.tflite") for each in ("dense", "sparse")]
+    # LiteRT has no sparse embedding, and small tensors save nothing.
+    assert found[0] == []
+    assert len(found[1]) >= (1 if name == "embedding" else 2)
+    dense = tmp_path / "dense.tflite"
+    assert exported.size.plain < dense.stat().st_size
+    again = tmp_path / "again.tflite"
+    export_model(case.file, again, quantize, samples=case.samples, children=children)
+    assert again.read_bytes() == dense.read_bytes()
+
+
+def most_pruned(case: Case, sparsity: float, folder: Path) -> Case:
+    """The same model with more zeros."""
+    model = keras.saving.load_model(case.file, compile=False)
+    return make_case(model, lambda _: case.samples.train_inputs, folder, sparsity)
+
+
+def sparse_tensors(file: Path) -> list[str]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    tensors = Interpreter(str(file), num_threads=1).get_tensor_details()
+    return [each["name"] for each in tensors if each["sparsity_parameters"]]
+
+
+@pytest.mark.parametrize("quantize", ["none", "float16"])
+def test_sparse_weights_that_are_read_wrongly_are_refused(
+    quantize: str, cases: Callable[[str], Case], children: ChildrenQueue, tmp_path: Path
+) -> None:
+    """The article's LSTM has one input: fewer than the four of a block of sparse weights."""
+    case = cases("lstm")
+    with pytest.raises(RunError, match=r"LiteRT answers wrongly where this model's zeros are left"):
+        export_model(
+            case.file,
+            tmp_path / "sparse.tflite",
+            quantize,
+            samples=case.samples,
+            dense_file=tmp_path / "dense.tflite",
+            children=children,
+        )
+    assert not (tmp_path / "sparse.tflite").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "quantize", "message"),
+    [
+        ("a.tflite", "dynamic", "none or float16 only: beside integers LiteRT answers wrongly"),
+        ("a.tflite", "int8", r"Received: quantize='int8', sparse=True\. Give quantize='none'"),
+        ("a.tflite", "int4", "none or float16 only"),
+        ("a.h5", "none", r"\.tflite files only\. Received: .*a\.h5.*Zip the file"),
+        ("a.onnx", "none", r"\.tflite files only"),
+    ],
+)
+def test_what_can_not_be_sparse(
+    name: str, quantize: str, message: str, cases: Callable[[str], Case], tmp_path: Path
+) -> None:
+    case = cases("mlp")
+    with pytest.raises(InputError, match=message):
+        export_model(
+            case.file,
+            tmp_path / name,
+            quantize,
+            samples=case.samples,
+            dense_file=tmp_path / "dense.tflite",
+        )
+    assert not list(tmp_path.iterdir())

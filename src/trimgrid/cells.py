@@ -38,6 +38,8 @@ class Measured(Protocol):
     def error(self) -> float: ...
     @property
     def status(self) -> str: ...
+    @property
+    def latency_ms(self) -> float | None: ...
 
 
 def size_label(key: str) -> str:
@@ -98,6 +100,28 @@ def error_cell(info: Measured) -> str:
     if math.isnan(info.error):
         return "-" if info.status == "ok" else "failed"
     return f"{info.error:.3e}"
+
+
+def milliseconds(value: float) -> str:
+    """Return a time in milliseconds with three significant digits.
+
+    >>> milliseconds(0.0412345), milliseconds(3.14159), milliseconds(1234.5)
+    ('0.0412', '3.14', '1,234')
+    """
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:#.3g}" if value >= 1e-4 else f"{value:.2e}"
+
+
+def latency_cell(info: Measured) -> str:
+    """Return the latency in milliseconds, "-" where it was not measured.
+
+    >>> from trimgrid.results import AttemptInfo
+    >>> half = AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02, latency_ms=0.5)
+    >>> latency_cell(half)
+    '0.500'
+    """
+    return "-" if info.latency_ms is None else milliseconds(info.latency_ms)
 
 
 def change_cell(info: Measured, original: Measured | None) -> str:

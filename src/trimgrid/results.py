@@ -11,7 +11,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Self
 
 from trimgrid.atomic import replacing
-from trimgrid.cells import error_cell, size_label, zeros_cell
+from trimgrid.cells import error_cell, milliseconds, size_label, zeros_cell
 from trimgrid.errors import InputError
 from trimgrid.html_table import Align, facts_html
 from trimgrid.terminal_text import one_line, printable
@@ -48,6 +48,10 @@ class AttemptInfo:
     that was evaluated, in the order of the seeds, and ``error_value`` is their median. Weights,
     sizes and predictions are those of one of the repeats: see `trimgrid.repeats.summarize`.
 
+    ``latency_ms`` is the median time of one inference of the .tflite in milliseconds, in LiteRT on
+    one thread; ``None`` until it is measured, which no training does: see
+    `StoredAttempt.measure_latency`.
+
     >>> info = AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02)
     >>> info.zero_weights, info.compressionh5_factor, info.compressionlt_factor
     (50, 75.0, 0.0)
@@ -68,6 +72,7 @@ class AttemptInfo:
     zipped_keras_size: int | None = None
     status: str = "ok"
     errors: tuple[float, ...] = ()
+    latency_ms: float | None = None
 
     @property
     def compressionh5_factor(self) -> float:
@@ -166,6 +171,8 @@ class AttemptInfo:
         for size in SIZES:
             if (measured := getattr(self, size)) is not None:
                 numbers[size_label(size).capitalize()] = f"{measured:,} bytes"
+        if self.latency_ms is not None:
+            numbers["Latency"] = f"{milliseconds(self.latency_ms)} ms"
         numbers["Error"] = error_cell(self) + self._range_text().lower()
         facts: list[tuple[str, str, Align]] = [(*each, "right") for each in numbers.items()]
         return facts_html(self.name, [*facts, ("Status", self.status, "left")])
@@ -197,6 +204,7 @@ class AttemptInfo:
             **counts,
             "error": _finite_or_none(self.error),
             "errors": [_finite_or_none(error) for error in self.errors],
+            "latency_ms": self.latency_ms,
             "status": self.status,
         }
 
@@ -230,6 +238,8 @@ class AttemptInfo:
             keras_size=sizes["keras_size"],
             zipped_keras_size=sizes["zipped_keras_size"],
             status=texts["status"],
+            # Results of before it could be measured do not have it.
+            latency_ms=_checked({"latency_ms": None, **values}, "latency_ms", float, NoneType),
             errors=tuple(
                 _nan_if_none(_checked({"errors": each}, "errors", float, int, NoneType))
                 for each in errors

@@ -14,6 +14,7 @@ import typer
 from trimgrid import __version__
 from trimgrid.cli.example import example
 from trimgrid.cli.export import export
+from trimgrid.cli.latency import latency
 from trimgrid.cli.models import inspect, size
 from trimgrid.cli.report import report
 from trimgrid.cli.results import best, rm, show
@@ -39,6 +40,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     best: "trimgrid best runs/m --max-increase 5%",
     report: "trimgrid report runs/m -o report.html",
     export: "trimgrid export runs/m -o small.tflite --quantize int8",
+    latency: "trimgrid latency runs/m",
     rm: 'trimgrid rm runs/m "const sparsity 0.9"',
     example: "trimgrid example mlp --out runs/mlp",
     inspect: "trimgrid inspect model.keras",

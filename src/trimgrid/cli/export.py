@@ -6,7 +6,7 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,9 @@ from trimgrid.cli.results import JsonOption, find_best
 from trimgrid.errors import InputError
 from trimgrid.terminal_text import printable
 
+if TYPE_CHECKING:
+    from trimgrid.runs.results import Results, StoredAttempt
+
 
 class Quantize(StrEnum):
     """How the weights are stored."""
@@ -33,16 +36,37 @@ class Quantize(StrEnum):
     INT4 = "int4"
 
 
+AttemptOrBest = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="ATTEMPT",
+        help="Its name. Default: the smallest that is good enough.",
+        autocompletion=names_in_run,
+    ),
+]
+
+
+def chosen_attempt(
+    results: Results,
+    attempt: str | None,
+    max_error: float | None,
+    max_increase: str | None,
+    size: str | None,
+) -> StoredAttempt:
+    """The attempt that was named, or the smallest that is good enough."""
+    if attempt is None:
+        return find_best(results, max_error, max_increase, size)
+    if max_error is not None or max_increase is not None:
+        raise InputError(
+            "Either an attempt is named or the best is looked for. Received: "
+            f"{attempt!r} and a limit for the error. Leave one of them away."
+        )
+    return results[attempt]
+
+
 def export(
     run: RunArgument,
-    attempt: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="ATTEMPT",
-            help="Its name. Default: the smallest that is good enough.",
-            autocompletion=names_in_run,
-        ),
-    ] = None,
+    attempt: AttemptOrBest = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="A .tflite, .keras, .h5 or .onnx file."),
@@ -55,6 +79,14 @@ def export(
             "that was measured; none for others.",
         ),
     ] = None,
+    sparse: Annotated[
+        bool,
+        typer.Option(
+            "--sparse",
+            help="Leave zeros out of a .tflite in float32 (the default then) or float16; tells its "
+            "size and time beside the dense file.",
+        ),
+    ] = False,
     max_error: MaxErrorOption = None,
     max_increase: MaxIncreaseOption = None,
     size: SizeOption = None,
@@ -68,20 +100,14 @@ def export(
     from trimgrid.startup import select_backend, start_keras
 
     results = load_results(run)
-    if attempt is not None and (max_error is not None or max_increase is not None):
-        raise InputError(
-            "Either an attempt is named or the best is looked for. Received: "
-            f"{attempt!r} and a limit for the error. Leave one of them away."
-        )
-    chosen = (
-        find_best(results, max_error, max_increase, size) if attempt is None else results[attempt]
-    )
+    chosen = chosen_attempt(results, attempt, max_error, max_increase, size)
     select_backend(backend, default=recorded_backend(run) or "jax")
     print(f"Exporting {printable(chosen.name)} to {printable(str(out))}.", file=sys.stderr)
     start_keras()
     from trimgrid.report.export_text import export_text
 
-    exported = chosen.export(out, None if quantize is None else quantize.value)
+    how = None if quantize is None else quantize.value
+    exported = chosen.export(out, how, sparse=sparse)
     if as_json:
         print(json.dumps(exported.to_dict(), indent=2, allow_nan=False))
     else:

@@ -40,6 +40,10 @@ TOLERANCES = {
     "int8": Tolerance(0.5, 0.05),
     "int4": Tolerance(0.5, 0.2),
 }
+# What a file that is stored sparsely may be off from the same file with its zeros. Correct ones of
+# dense, convolutional and recurrent networks, 50 to 95 % pruned, were below 1e-5 of the range;
+# wrong ones above 0.09 of it, or NaN.
+_STORAGE = Tolerance(0.001, 0.001)
 # An output is constant if its range is below this share of the range that Keras' has.
 _CONSTANT = 0.01
 # Float32 noise around an output that is 0 everywhere.
@@ -89,6 +93,34 @@ by 4, allowed is 1.08 (output 0, range 4)
         for i, pair in enumerate(zip(expected, actual, strict=True))
     ]
     return max(found, key=lambda agreement: agreement.max_difference)
+
+
+def compare_storage(dense: Sequence[NDArray[Any]], sparse: Sequence[NDArray[Any]]) -> None:
+    """Compare the outputs of the same `.tflite` file stored densely and sparsely.
+
+    They have the same weights, so they may differ by rounding only: by `_STORAGE`. Sparse weights
+    are stored in blocks of four inputs, and those of dense and recurrent layers with fewer inputs
+    come out as other numbers or NaN.
+
+    Raises `WrongFileError` as `compare` does.
+
+    >>> compare_storage([np.array([[1.0], [2.0]])], [np.array([[1.0], [2.0001]])])
+    >>> compare_storage([np.array([[1.0], [2.0]])], [np.array([[1.0], [np.nan]])])
+    Traceback (most recent call last):
+    ...
+    trimgrid.export.agreement.WrongFileError: LiteRT answers wrongly where this model's zeros are \
+left out of the file, as it does for layers with fewer than four inputs: the converted file's \
+output 0 holds NaN or infinity (1 of 2 values)
+    """
+    try:
+        compare(dense, sparse, _STORAGE)
+    except WrongFileError as wrong:
+        reason = str(wrong).replace("The converted file", "the converted file", 1)
+        reason = reason.replace("the Keras prediction", "the same file with its zeros")
+        raise WrongFileError(
+            "LiteRT answers wrongly where this model's zeros are left out of the file, as it does "
+            f"for layers with fewer than four inputs: {reason}"
+        ) from wrong
 
 
 def _compare_one(

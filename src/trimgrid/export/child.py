@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimgrid.errors import cause, naming, of_the_machine
-from trimgrid.export.agreement import WrongFileError, compare
+from trimgrid.export.agreement import WrongFileError, compare, compare_storage
 from trimgrid.export.loaded_model import LoadedModel, ModelInputs, structure_of
 from trimgrid.export.onnx_convert import to_onnx
 from trimgrid.export.runtimes import run_tflite
@@ -182,6 +182,7 @@ def _convert(
 ) -> tuple[bytes, list[NDArray[Any]]]:
     """Convert and run; return the file and its outputs in the model's order."""
     quantize, training = request["quantize"], None
+    dense_file = request.get("dense_file")
     if quantize == "int8":
         training = _inputs(loaded, request, scratch / "training.npz")
     if request["format"] == "onnx":
@@ -189,7 +190,17 @@ def _convert(
     else:
         content = to_tflite(loaded.model, inputs, quantize, training)
         actual = run_tflite(content, inputs.by_name)
-    return content, [actual[f"output_{i}"] for i in range(len(actual))]
+        if dense_file is not None:
+            with naming(dense_file):
+                Path(dense_file).write_bytes(content)
+            content = to_tflite(loaded.model, inputs, quantize, training, sparse=True)
+            dense, actual = actual, run_tflite(content, inputs.by_name)
+            compare_storage(_in_order(dense), _in_order(actual))
+    return content, _in_order(actual)
+
+
+def _in_order(outputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    return [outputs[f"output_{i}"] for i in range(len(outputs))]
 
 
 if __name__ == "__main__":

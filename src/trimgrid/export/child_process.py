@@ -50,7 +50,7 @@ class ConverterProcess:
             stdout=subprocess.PIPE,
             stderr=self._log,
             encoding="utf-8",
-            env={**_environment(), "TMPDIR": str(self._folder)},
+            env={**child_environment(), "TMPDIR": str(self._folder)},
         )
         self._start_seconds: float | None = None
         self._ended = False
@@ -155,7 +155,7 @@ class ConverterProcess:
         )
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Return the child's environment: Keras on TensorFlow, on the CPU, quiet, and our modules."""
     environment = {
         **os.environ,

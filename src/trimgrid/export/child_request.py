@@ -36,7 +36,8 @@ def child_request(
     `rows`: flat arrays in the structure of the model's inputs: "samples" to run the file on, and
     "training" to set the ranges of int8. The client adds `format` ("tflite" or "onnx"), `quantize`,
     `compare` (whether the child compares the file with Keras, or leaves the file's outputs as
-    `outputs.npz` in the folder), `temporary_file` and `target_file`.
+    `outputs.npz` in the folder), `temporary_file` and `target_file`; for a `.tflite` that is stored
+    sparsely `dense_file` too, where the same with dense storage goes.
 
     Raises `ConversionError` for a model file that can't be read, and one with a class that the
     child can't import, and `OSError`, which names the file, for a full disk.
@@ -57,12 +58,17 @@ def child_request(
 
 @dataclass(frozen=True)
 class ToConvert:
-    """A `.keras` file, and the file to make of it: its format and quantization."""
+    """A `.keras` file, and the file to make of it: its format and quantization.
+
+    With `dense_file` the target is a `.tflite` that is stored sparsely; the same file with every
+    weight in it is written there, and both must give the same answers.
+    """
 
     model_file: Path
     target: Path
     format: str
     quantize: str
+    dense_file: Path | None = None
 
 
 def convert_in_child(
@@ -82,9 +88,11 @@ def convert_in_child(
     def convert(child: ConverterProcess) -> list[NDArray[Any]]:
         with child_request(made.model_file.absolute(), structure, parts) as request:
             target = str(made.target.absolute())
+            dense = made.dense_file
             child.ask(
                 {
                     **request,
+                    "dense_file": None if dense is None else str(dense.absolute()),
                     "format": made.format,
                     "quantize": made.quantize,
                     "compare": False,

@@ -23,6 +23,7 @@ from trimgrid.export.files import write_h5
 from trimgrid.export.formats import check_export
 from trimgrid.export.keras_quantize import write_quantized_keras
 from trimgrid.export.samples import Samples
+from trimgrid.latency import Latency
 from trimgrid.legacy.notices import without_notices
 from trimgrid.measures.error_kinds import ErrorMeasure, PairFunction
 from trimgrid.models import fixed_batch, load_saved
@@ -43,6 +44,8 @@ class Exported:
     predictions over the `rows` on which both were run, and `output_range` the largest minus the
     smallest value of that output: what the difference is to be seen against. `error` is the file's
     error on these rows and `keras_error` the Keras model's, None where there is no test data.
+    `sparse` tells whether zeros were left out of the file; `latency` then has size and time of the
+    file with them and without.
     """
 
     path: Path
@@ -54,6 +57,8 @@ class Exported:
     rows: int
     error: float | None
     keras_error: float | None
+    sparse: bool = False
+    latency: Latency | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as values that JSON has: the path as text, None for an error of NaN.
@@ -64,7 +69,8 @@ class Exported:
         True
         """
         errors = {"error": _finite(self.error), "keras_error": _finite(self.keras_error)}
-        return {**asdict(self), **errors, "path": str(self.path)}
+        latency = None if self.latency is None else self.latency.to_dict()
+        return {**asdict(self), **errors, "path": str(self.path), "latency": latency}
 
 
 def export_model(
@@ -74,6 +80,7 @@ def export_model(
     *,
     samples: Samples,
     error: ErrorMeasure | ErrorOf | None = None,
+    dense_file: Path | None = None,
     children: ChildrenQueue | None = None,
     timeout: float = 600.0,
 ) -> Exported:
@@ -93,6 +100,10 @@ def export_model(
     batches of one size only, the rows of whole batches are run. A file whose answers are
     not finite, of another shape, constant where Keras' are not, or off by more than
     `trimgrid.export.agreement.TOLERANCES` allows, is refused.
+
+    With `dense_file` a `.tflite` in float32 or float16 is stored sparsely: zeros are left out of
+    the weights of dense layers and convolutions. The same file with all its weights is written to
+    `dense_file`, to be compared with; both must give the same answers but for rounding.
 
     `.tflite` and `.onnx` files are made and run in a child process, Keras on TensorFlow, whatever
     backend this process has; `children` is a queue of them to be used for several exports,
@@ -120,7 +131,8 @@ def export_model(
     ('h5', 4, 0.0)
     """
     model_file, path = Path(model_file), Path(path)
-    file_format = check_export(path, quantize)
+    sparse = dense_file is not None
+    file_format = check_export(path, quantize, sparse)
     if path.exists() and model_file.exists() and path.samefile(model_file):
         raise InputError(
             "A model is exported to another file than its own. "
@@ -142,7 +154,7 @@ def export_model(
         else:
             assert children is not None
             rows_of = {"samples": rows, "training": samples.train_inputs}
-            made = ToConvert(model_file, unfinished, file_format, quantize)
+            made = ToConvert(model_file, unfinished, file_format, quantize, dense_file)
             found = convert_in_child(children, made, rows_of, timeout)
         agreement = _compare(keras.tree.flatten(expected), found, quantize)
         errors: list[float | None] = [None, None]
@@ -160,7 +172,9 @@ def export_model(
             agreement.max_difference,
             agreement.output_range,
             len(found[0]),
-            *errors,
+            error=errors[0],
+            keras_error=errors[1],
+            sparse=sparse,
         )
 
 

@@ -30,7 +30,11 @@ _ONNX = (("tf2onnx", "onnx", "onnxruntime"), "onnx")
 _INT4 = (("ai_edge_quantizer",), "quantize")
 
 
-def check_export(path: str | Path, quantize: str) -> str:
+SPARSE = ("none", "float16")
+"""In which LiteRT reads sparse weights; beside integers it answers wrongly without a word."""
+
+
+def check_export(path: str | Path, quantize: str, sparse: bool = False) -> str:
     """Return the format of a file to export to: "keras", "h5", "tflite" or "onnx", by its ending.
 
     | quantize | .keras | .h5 | .tflite | .onnx |
@@ -43,10 +47,12 @@ def check_export(path: str | Path, quantize: str) -> str:
 
     With "int8" the ranges of activations in `.tflite` and `.onnx` files come from training rows;
     all files take and give what the Keras model does, in float32 instead of half precision. In an
-    int8 `.onnx` file the ranges inside an LSTM are seen when it runs.
+    int8 `.onnx` file the ranges inside an LSTM are seen when it runs. `sparse` leaves zeros out of
+    the file, which `.tflite` files can have in float32 and float16.
 
     Raises `InputError` for another ending, an unknown `quantize`, one that the format does not
-    have, a folder that does not exist and a package that is not installed.
+    have, one that can't be sparse, a folder that does not exist and a package that is not
+    installed.
 
     >>> check_export("small.tflite", "int8")
     'tflite'
@@ -71,6 +77,17 @@ no quantized layers. Give one of: none.
         raise InputError(
             f"A .{file_format} file can't have quantize={quantize!r}: "
             f"{_WHY_NOT[file_format, quantize]}. Give one of: {', '.join(FORMATS[file_format])}."
+        )
+    if sparse and file_format != "tflite":
+        raise InputError(
+            f"Zeros can be left out of .tflite files only. Received: path={str(path)!r}, "
+            "sparse=True. Zip the file: then zeros cost nearly nothing."
+        )
+    if sparse and quantize not in SPARSE:
+        raise InputError(
+            f"Zeros can be left out of weights in {' or '.join(SPARSE)} only: beside integers "
+            f"LiteRT answers wrongly without a word. Received: quantize={quantize!r}, sparse=True. "
+            "Give quantize='none' or 'float16', or zip the file."
         )
     if not path.parent.is_dir():
         raise InputError(

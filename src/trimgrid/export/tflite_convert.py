@@ -9,14 +9,19 @@ from trimgrid.export.serving import Served
 
 
 def to_tflite(
-    model: Any, inputs: ModelInputs, quantize: str, training: ModelInputs | None
+    model: Any,
+    inputs: ModelInputs,
+    quantize: str,
+    training: ModelInputs | None,
+    sparse: bool = False,
 ) -> bytes:
     """Convert for a batch of one; LiteRT's built-in operations only.
 
     `quantize`: "none" keeps float32, "float16" stores the weights so, "dynamic" stores the larger
     ones in int8 and computes with integers where it pays, "int8" computes everything in int8, with
     the ranges seen on the `training` rows, from float inputs to float outputs, and "int4" stores
-    the weights of dense layers and convolutions in 4 bits.
+    the weights of dense layers and convolutions in 4 bits. `sparse` leaves zeros out of the
+    weights of dense layers and convolutions in which that saves bytes.
     """
     import tensorflow as tf
 
@@ -27,6 +32,8 @@ def to_tflite(
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if quantize in ("float16", "dynamic", "int8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if sparse:
+        converter.optimizations = [*converter.optimizations, tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if quantize == "int8":

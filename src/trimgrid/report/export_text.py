@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trimgrid.report.latency_text import latency_text
 from trimgrid.terminal_text import printable
 
 if TYPE_CHECKING:
@@ -11,9 +12,13 @@ if TYPE_CHECKING:
 
 
 def export_text(exported: Exported, error_name: str) -> str:
-    """Return a few lines: bytes, the largest difference from the Keras model, both errors."""
+    """Return a few lines: bytes, the largest difference from the Keras model, both errors.
+
+    Of a file that is stored sparsely also size and time beside the dense file.
+    """
     size, error_name = exported.size, printable(error_name)
     quantized = "" if exported.quantize == "none" else f", {exported.quantize}"
+    quantized += ", zeros left out" if exported.sparse else ""
     lines = [
         f"{printable(str(exported.path))} ({exported.format}{quantized})",
         f"  {'Size':<16}{size.plain:>12,} bytes, zipped {size.zipped:,}",
@@ -29,4 +34,5 @@ def export_text(exported: Exported, error_name: str) -> str:
         lines.append(
             f"  {'Error':<16}{'-':>12}  only the study itself knows how to compute it: {error_name}"
         )
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    return text if exported.latency is None else f"{text}\n{latency_text(exported.latency)}"

@@ -12,6 +12,8 @@ from trimgrid.cells import (
     ZIPPED_SIZES,
     change_cell,
     error_cell,
+    latency_cell,
+    milliseconds,
     size_cells,
     size_unit,
     zeros_cell,
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
 _LINE_WIDTH = 80
 _NOTES = 20
-_HEAD = ("Attempt", "Zeros", "Zipped h5", "keras", "tflite", "Error", "Change")
-_LEAST_WIDTHS = (8, 10, 10, 10, 10, 9)  # of all columns but the name's
+_HEAD = ("Attempt", "Zeros", "Zipped h5", "keras", "tflite", "Error", "Change", "ms")
+_LEAST_WIDTHS = (8, 10, 10, 10, 10, 9, 8)  # of all columns but the name's
 
 
 def run_table(results: StoredResults, error_name: str) -> str:
@@ -84,6 +86,11 @@ def attempt_text(info: AttemptInfo, original: AttemptInfo | None, error_name: st
         lines.append(f"  {f'Zipped .{ending}':<16}{size:>10,} bytes{less}")
     notes = [printable(error_name), "" if original is None else change_cell(info, original)]
     lines.append(f"  {'Error':<16}{error_cell(info):>10} ({', '.join(filter(None, notes))})")
+    if info.latency_ms is not None:
+        before = None if original is None else original.latency_ms
+        other = "" if before is None or info is original else f", original {milliseconds(before)}"
+        time = milliseconds(info.latency_ms)
+        lines.append(f"  {'Latency':<16}{time:>10} ms (.tflite, 1 thread{other})")
     if info.status != "ok":
         lines += wrapped(f"  Status: {one_line(info.status)}", _LINE_WIDTH)
     return "\n".join(lines) + "\n"
@@ -110,6 +117,7 @@ def _lines(
             *size_cells(info, unit),
             error_cell(info),
             change_cell(info, original),
+            latency_cell(info),
         )
         rows.append((mark, printable(info.name), *cells))
     columns = list(zip(*rows, strict=True))
@@ -150,4 +158,6 @@ def _legend(infos: Sequence[AttemptInfo], error_name: str, unit: str) -> list[st
         f"{unit} of the zipped files. Error: {printable(error_name)}{median}; change against the "
         "original. *: no other is as small and as good."
     )
+    if any(info.latency_ms is not None for info in infos):
+        text += " ms: of one inference of the .tflite, LiteRT, 1 thread."
     return wrapped(text, _LINE_WIDTH)

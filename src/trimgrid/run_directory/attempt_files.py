@@ -102,7 +102,7 @@ def result_dict(
     """Return the content of an attempt's result.json.
 
     It has `id`, what `AttemptInfo.to_dict` gives, the `seeds` of its trainings, the size and
-    SHA-256 of each file that lies in its `folder`, and no exports yet.
+    SHA-256 of each file that lies in its `folder`, and no exports and no latency yet.
 
     Raises `OSError` for a file that can't be read.
 
@@ -125,6 +125,7 @@ def result_dict(
         "seeds": [int(seed) for seed in seeds],
         "files": files,
         "exports": [],
+        "latency": None,
     }
 
 
@@ -136,18 +137,36 @@ def add_export(folder: Path, entry: Mapping[str, Any]) -> None:
 
     Raises `InputError` for an attempt that is not finished or damaged, and `OSError`.
     """
-    try:
-        result = read_json(folder / RESULT)
-    except FileNotFoundError as error:
-        raise InputError(
-            "An attempt that is exported must be finished. "
-            f"Received: {str(folder)!r}, which has no {RESULT}. Run it first."
-        ) from error
+    result = _finished_result(folder)
     exports = result.get("exports")
     if not isinstance(exports, list) or not all(isinstance(each, dict) for each in exports):
         raise DamagedFileError(folder / RESULT, "It has no list of exports.")
     others = [each for each in exports if each.get("file") != entry["file"]]
     write_json(folder / RESULT, {**result, "exports": [*others, dict(entry)]})
+
+
+def set_latency(folder: Path, latency_ms: float | None, latency: Mapping[str, Any] | None) -> None:
+    """Put a latency into the result.json in the folder of a finished attempt.
+
+    `latency_ms` as `AttemptInfo` has it, `latency` what `Latency.to_dict` gives; a `latency` of
+    None leaves that of before. The caller holds a `RunLock` on the folder.
+
+    Raises `InputError` for an attempt that is not finished or damaged, and `OSError`.
+    """
+    result = _finished_result(folder)
+    if latency is not None:
+        result["latency"] = dict(latency)
+    write_json(folder / RESULT, {**result, "latency_ms": latency_ms})
+
+
+def _finished_result(folder: Path) -> dict[str, Any]:
+    try:
+        return read_json(folder / RESULT)
+    except FileNotFoundError as error:
+        raise InputError(
+            "An attempt that is exported or timed must be finished. "
+            f"Received: {str(folder)!r}, which has no {RESULT}. Run it first."
+        ) from error
 
 
 def sha256_of(path: Path) -> str:

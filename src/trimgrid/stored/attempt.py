@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from trimgrid.errors import InputError, RunError, first_line
 from trimgrid.export.samples import read_samples
+from trimgrid.latency import Latency
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.attempt_files import (
     HISTORY,
@@ -18,12 +20,14 @@ from trimgrid.run_directory.attempt_files import (
     add_export,
     read_history,
     read_predictions,
+    set_latency,
     sha256_of,
 )
 from trimgrid.run_directory.details import DETAILS, Details, read_details
 from trimgrid.run_directory.json_files import DamagedFileError, read_json
 from trimgrid.run_directory.manifest import Planned, read_manifest
 from trimgrid.run_directory.paths import ATTEMPTS, SAMPLES, attempt_path
+from trimgrid.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from trimgrid.export.exporting import Exported
@@ -38,7 +42,7 @@ class StoredAttempt(AttemptInfo):
     `id` names it in the run directory, `folder` is where its files lie, `config` is what it has of
     its own. `seeds` are those of its trainings. `exports` tells what was exported of it, `files`
     the size and SHA-256 of each of its files. A file is read when it is asked for, each time anew,
-    and checked against these.
+    and checked against these. `latency` is what `measure_latency` found last.
 
     The `status` of an attempt whose result can't be read begins with "damaged"; it has no sizes,
     no error and no files.
@@ -50,6 +54,7 @@ class StoredAttempt(AttemptInfo):
     seeds: tuple[int, ...] = field(default=(), repr=False)
     files: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     exports: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    latency: Latency | None = field(default=None, repr=False)
 
     # mypy knows no property in place of a field; dataclasses set it as they set a field.
     @property  # type: ignore[misc]
@@ -112,6 +117,8 @@ class StoredAttempt(AttemptInfo):
         path: str | Path,
         quantize: str | None = None,
         error: Callable[[Any, Any], float] | None = None,
+        *,
+        sparse: bool = False,
     ) -> Exported:
         """Write the model as the file to ship, run that file, and tell how it compares.
 
@@ -122,6 +129,9 @@ class StoredAttempt(AttemptInfo):
         directory, up to 1,000 rows. `error`, from targets and predictions, is by default the
         study's, unless that is a function, which no file holds.
 
+        `sparse` leaves zeros out of a .tflite, in float32 (its default then) or float16, and tells
+        the size and the time of the file with them and without, `Exported.latency`.
+
         What was found is added to `exports`, here and in the run directory.
 
         Raises `InputError` for a path or a quantization that can't be had, and `RunError` for a
@@ -129,25 +139,68 @@ class StoredAttempt(AttemptInfo):
         nothing is written.
         """
         from trimgrid.export.exporting import export_model
+        from trimgrid.export.latency import with_latency
         from trimgrid.measures.error_measures import error_measure_from_config
 
         # Not above: locks are for POSIX only, where results can be read anywhere.
         from trimgrid.run_directory.lock import RunLock
 
         if quantize is None:
-            quantize = "dynamic" if Path(path).suffix == ".tflite" else "none"
+            quantize = "dynamic" if Path(path).suffix == ".tflite" and not sparse else "none"
         run_folder = self.folder.parent.parent
         measure: Any = error
         if measure is None:
             measure = error_measure_from_config(read_manifest(run_folder).settings["error"])
         samples = read_samples(run_folder / SAMPLES)
-        with RunLock(self.folder):
-            exported = export_model(self.model_file, path, quantize, samples=samples, error=measure)
+        with RunLock(self.folder), scratch_folder() as scratch:
+            dense = scratch / "dense.tflite" if sparse else None
+            exported = export_model(
+                self.model_file, path, quantize, samples=samples, error=measure, dense_file=dense
+            )
+            if dense is not None:
+                exported = with_latency(exported, dense, self.name)
             entry = {**exported.to_dict(), "file": str(Path(path).absolute())}
             del entry["path"]
             add_export(self.folder, entry)
         self.exports = [each for each in self.exports if each["file"] != entry["file"]] + [entry]
         return exported
+
+    def measure_latency(self, quantize: str = "none", seconds: float = 10.0) -> Latency:
+        """Measure how long one inference takes, beside the original, and keep it.
+
+        Of both the .tflite that tables tell of (int8 weights) is timed and one in `quantize`, by
+        default float32; of the attempt also the latter with its zeros left out. All take turns, for
+        `seconds` on one thread and on all cores, in a process of their own; what else the machine
+        does meanwhile is in the times. `latency` and `latency_ms` are set, here and in the run
+        directory, and the original's `latency_ms` there.
+
+        Raises `InputError` for a quantization that a .tflite can't have, and `RunError` for a model
+        file that is damaged, or if LiteRT can't run the files.
+        """
+        from trimgrid.export.latency import MEASURED, LatencyModel, measure_latency
+        from trimgrid.run_directory.lock import RunLock
+
+        run_folder = self.folder.parent.parent
+        attempts = [self]
+        planned = read_manifest(run_folder).planned[0]
+        if planned.id != self.id and (original := type(self).read(run_folder, planned)) is not None:
+            attempts.insert(0, original)
+        with contextlib.ExitStack() as stack:
+            for each in attempts:
+                stack.enter_context(RunLock(each.folder))
+            measured = measure_latency(
+                [LatencyModel(each.name, each.model_file) for each in attempts],
+                quantize,
+                samples=read_samples(run_folder / SAMPLES),
+                seconds=seconds,
+            )
+            for each in attempts:
+                file = measured.find(each.name, MEASURED)
+                each.latency_ms = None if file is None else file.milliseconds[1].median
+                told = measured.to_dict() if each is self else None
+                set_latency(each.folder, each.latency_ms, told)
+        self.latency = measured
+        return measured
 
     def to_dict(self) -> dict[str, Any]:
         """Return the measurements as `AttemptInfo.to_dict` does, with `id` first."""
@@ -193,6 +246,7 @@ class StoredAttempt(AttemptInfo):
                 seeds=tuple(result["seeds"]),
                 files=result["files"],
                 exports=result["exports"],
+                latency=_latency(result),
             )
         except FileNotFoundError:
             return None
@@ -226,6 +280,11 @@ def _check(folder: Path, planned: Planned, result: dict[str, Any]) -> None:
         raise DamagedFileError(
             folder / RESULT, "Its seeds, files or exports are not as they should be."
         )
+
+
+def _latency(result: dict[str, Any]) -> Latency | None:
+    found = result.get("latency")  # results of before it could be measured do not have it
+    return None if found is None else Latency.from_dict(found)
 
 
 def _fits(name: str, facts: Any) -> bool:

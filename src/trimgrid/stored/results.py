@@ -206,7 +206,7 @@ class StoredResults(Sequence[StoredAttempt]):
         Raises `InputError` if pandas is not installed.
         """
         (pandas,) = optional_modules("A table for pandas", "pandas", "pandas", "pandas")
-        floats = ("error", "error_min", "error_median", "error_max")
+        floats = ("error", "error_min", "error_median", "error_max", "latency_ms")
         types = {**dict.fromkeys((*COUNTS, *SIZES), "Int64"), **dict.fromkeys(floats, "float64")}
         return pandas.DataFrame(self._rows(), columns=_COLUMNS).astype(types)
 
@@ -225,5 +225,5 @@ class StoredResults(Sequence[StoredAttempt]):
 
 _COLUMNS = [
     *("id", "name", *COUNTS, *SIZES),
-    *("error", "error_min", "error_median", "error_max", "status"),
+    *("error", "error_min", "error_median", "error_max", "latency_ms", "status"),
 ]

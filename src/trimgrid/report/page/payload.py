@@ -10,6 +10,7 @@ from typing import Any
 
 from trimgrid.cells import change_cell, size_label
 from trimgrid.choosing import MAX_INCREASE, default_size, pareto_front
+from trimgrid.report.latency_text import latency_facts
 from trimgrid.report.page.details import details
 from trimgrid.report.page.facts import export_command
 from trimgrid.report.page.numbers import change_words, error_text
@@ -105,6 +106,7 @@ def summary(
         "error_text": error_text(attempt.error),
         "change": change_cell(attempt, original if math.isfinite(reference) else None),
         "words": change_words(attempt.error, reference),
+        "latency": latency_facts(attempt),
         "settings": _settings(attempt.config),
     }
 

@@ -20,7 +20,7 @@ function showChosen() {
     const bytes = attempt.sizes[place];
     told.push([size.label, bytes === null ? 'not measured' : `${grouped(bytes)} bytes`]);
   });
-  told.push(...attempt.settings);
+  told.push(...attempt.latency, ...attempt.settings);
   byId('chosen-facts').replaceChildren(
     ...told.flatMap(([name, value]) => [element('dt', name), element('dd', isolated(value))]),
   );

@@ -1,0 +1,58 @@
+"""`trimgrid latency`: how long an inference takes, beside the original."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from trimgrid.cli.export import AttemptOrBest, Quantize, chosen_attempt
+from trimgrid.cli.options import (
+    BackendOption,
+    MaxErrorOption,
+    MaxIncreaseOption,
+    RunArgument,
+    SizeOption,
+)
+from trimgrid.cli.results import JsonOption
+from trimgrid.terminal_text import printable
+
+
+def latency(
+    run: RunArgument,
+    attempt: AttemptOrBest = None,
+    quantize: Annotated[
+        Quantize,
+        typer.Option(
+            metavar="HOW",
+            help="none, float16, int8 or int4: what is timed beside the int8 weights of the tables "
+            "(dynamic).",
+        ),
+    ] = Quantize.NONE,
+    seconds: Annotated[
+        float, typer.Option(metavar="S", help="For how long all files are timed together.")
+    ] = 10.0,
+    max_error: MaxErrorOption = None,
+    max_increase: MaxIncreaseOption = None,
+    size: SizeOption = None,
+    as_json: JsonOption = False,
+    backend: BackendOption = None,
+) -> None:
+    """Time the .tflite files of an attempt and of the original in LiteRT, dense and sparse."""
+    from trimgrid.runs.results import load_results, recorded_backend
+    from trimgrid.startup import select_backend, start_keras
+
+    results = load_results(run)
+    chosen = chosen_attempt(results, attempt, max_error, max_increase, size)
+    select_backend(backend, default=recorded_backend(run) or "jax")
+    print(f"Timing {printable(chosen.name)} for {seconds:g} seconds.", file=sys.stderr)
+    start_keras()
+    from trimgrid.report.latency_text import latency_text
+
+    measured = chosen.measure_latency(quantize.value, seconds)
+    if as_json:
+        print(json.dumps(measured.to_dict(), indent=2, allow_nan=False))
+    else:
+        print(latency_text(measured), end="")

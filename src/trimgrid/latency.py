@@ -1,0 +1,199 @@
+"""How long one inference takes in each of some files, and what these times say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from trimgrid.errors import InputError
+from trimgrid.sizes import FileSize
+
+# A difference below this share is none that anybody would ship a file for.
+_WORTH_TELLING = 0.05
+# 95 % of a normal distribution lie within so many standard deviations.
+_DEVIATIONS = 1.96
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A median, and a low and a high value around it."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class TimedFile:
+    """A `.tflite` file, and what was measured of it.
+
+    `model` is "original" or the attempt's name, `quantize` how its weights are stored, `storage`
+    is "dense" (every weight), "sparse" (zeros left out of the file) or "shrunk" (units without use
+    left out of the model). `size` is in bytes. `milliseconds` of one inference, by the number of
+    threads: median and quartiles over the rounds. `ratios`, by the number of threads: its time
+    divided by that of the file it is compared with in the same round, the median with its 95 %
+    interval; empty for the file that others are compared with. A file that can't be had has a
+    `reason` in place of all that.
+    """
+
+    model: str
+    quantize: str
+    storage: str
+    size: FileSize | None = None
+    milliseconds: dict[int, Spread] = field(default_factory=dict)
+    ratios: dict[int, Spread] = field(default_factory=dict)
+    reason: str | None = None
+
+    def faster(self, threads: int) -> bool | None:
+        """Tell whether it is faster than what it is compared with: True, False for slower, or None.
+
+        None stands for no difference that counts: one below 5 %, or one that may be chance.
+
+        >>> ratio = Spread(0.5, 0.48, 0.52)
+        >>> TimedFile("half", "none", "shrunk", ratios={1: ratio}).faster(1)
+        True
+        """
+        ratio = self.ratios[threads]
+        if ratio.high < 1 and ratio.median <= 1 - _WORTH_TELLING:
+            return True
+        return False if ratio.low > 1 and ratio.median >= 1 + _WORTH_TELLING else None
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Times of some files, measured in turns on one machine.
+
+    `rounds`: how often each was timed, for each number of threads in `threads`. `runtime` and
+    `machine` name what ran them. The first file of a quantization is what its others are compared
+    with.
+    """
+
+    files: tuple[TimedFile, ...]
+    threads: tuple[int, ...]
+    rounds: int
+    runtime: str
+    machine: str
+
+    def find(self, model: str, quantize: str, storage: str = "dense") -> TimedFile | None:
+        """Return a file that was measured, None if it was not."""
+        for file in self.files:
+            if (file.model, file.quantize, file.storage) == (model, quantize, storage):
+                return file if file.milliseconds else None
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as values that JSON has; numbers of threads become texts."""
+        files = [
+            {
+                **asdict(file),
+                "milliseconds": {str(t): asdict(each) for t, each in file.milliseconds.items()},
+                "ratios": {str(t): asdict(each) for t, each in file.ratios.items()},
+            }
+            for file in self.files
+        ]
+        return {**asdict(self), "files": files, "threads": list(self.threads)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` gave. Raises `InputError` for anything else.
+
+        >>> half = TimedFile("half", "none", "dense", FileSize(9, 7), {1: Spread(0.2, 0.1, 0.3)})
+        >>> measured = Latency((half,), (1,), 20, "LiteRT 2.1", "a machine")
+        >>> Latency.from_dict(measured.to_dict()) == measured
+        True
+        """
+        try:
+            files = tuple(_timed_file(each) for each in values["files"])
+            threads = tuple(int(each) for each in values["threads"])
+            return cls(
+                files,
+                threads,
+                int(values["rounds"]),
+                str(values["runtime"]),
+                str(values["machine"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                "A latency must be what was measured by trimgrid. "
+                f"Received: {values!r:.60}. Measure it again."
+            ) from error
+
+
+def spread_of_times(milliseconds: ArrayLike) -> Spread:
+    """Return median and quartiles of times, an array of shape (rounds,).
+
+    >>> spread_of_times([1, 2, 3, 4, 100])
+    Spread(median=3.0, low=2.0, high=4.0)
+    """
+    low, median, high = np.percentile(np.asarray(milliseconds, np.float64), [25, 50, 75])
+    return Spread(float(median), float(low), float(high))
+
+
+def spread_of_ratios(milliseconds: ArrayLike, others: ArrayLike) -> Spread:
+    """Return the median of the ratios of two files' times, round by round, and its 95 % interval.
+
+    What slows a whole round down cancels out. The interval is that of order statistics: of n sorted
+    ratios those at n / 2 -+ 1.96 * sqrt(n) / 2, whatever their distribution (H. A. David and
+    H. N. Nagaraja, Order Statistics, 2003, section 7.1). Both arrays have the shape (rounds,).
+
+    >>> spread_of_ratios([2.0] * 9, [4.0] * 9)
+    Spread(median=0.5, low=0.5, high=0.5)
+    """
+    ratios = np.sort(np.asarray(milliseconds, np.float64) / np.asarray(others, np.float64))
+    count = len(ratios)
+    reach = _DEVIATIONS * math.sqrt(count) / 2
+    low = max(0, math.floor(count / 2 - reach) - 1)
+    high = min(count - 1, math.ceil(count / 2 + reach))
+    return Spread(float(np.median(ratios)), float(ratios[low]), float(ratios[high]))
+
+
+def with_times(
+    files: Sequence[TimedFile], milliseconds: Mapping[int, Sequence[ArrayLike]]
+) -> tuple[TimedFile, ...]:
+    """Return the files with their times; those with a reason have none and stay.
+
+    `milliseconds`: by the number of threads, for each file that is there an array of shape
+    (rounds,). Each is compared with the first one of its quantization.
+
+    >>> dense, sparse = (TimedFile("half", "none", each) for each in ("dense", "sparse"))
+    >>> _, timed = with_times([dense, sparse], {1: [[1.0, 1.0], [2.0, 2.0]]})
+    >>> timed.milliseconds[1].median, timed.ratios[1].median, timed.faster(1)
+    (2.0, 2.0, False)
+    """
+    there = [file for file in files if file.reason is None]
+    first: dict[str, int] = {}
+    for place, file in enumerate(there):
+        first.setdefault(file.quantize, place)
+    timed = {}
+    for place, file in enumerate(there):
+        other = first[file.quantize]
+        ratios = {}
+        if other != place:
+            ratios = {t: spread_of_ratios(x[place], x[other]) for t, x in milliseconds.items()}
+        times = {t: spread_of_times(x[place]) for t, x in milliseconds.items()}
+        timed[id(file)] = TimedFile(
+            file.model, file.quantize, file.storage, file.size, times, ratios
+        )
+    return tuple(timed.get(id(file), file) for file in files)
+
+
+def _timed_file(values: Mapping[str, Any]) -> TimedFile:
+    size = values["size"]
+    return TimedFile(
+        str(values["model"]),
+        str(values["quantize"]),
+        str(values["storage"]),
+        None if size is None else FileSize(int(size["plain"]), int(size["zipped"])),
+        {int(t): _spread(each) for t, each in values["milliseconds"].items()},
+        {int(t): _spread(each) for t, each in values["ratios"].items()},
+        None if values["reason"] is None else str(values["reason"]),
+    )
+
+
+def _spread(values: Mapping[str, Any]) -> Spread:
+    return Spread(*(float(values[key]) for key in ("median", "low", "high")))

@@ -1,0 +1,141 @@
+"""Times of files as a table for terminals, and what they say in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from trimgrid.cells import milliseconds
+from trimgrid.latency import Latency, Spread, TimedFile
+from trimgrid.report.text_widths import padded, shortened, wrapped
+from trimgrid.terminal_text import one_line, printable
+
+if TYPE_CHECKING:
+    from trimgrid.stored.attempt import StoredAttempt
+
+_LINE_WIDTH = 80
+_NUMBERS = {"none": "float32", "dynamic": "int8 weights"}
+_NAME_WIDTH, _CELL_WIDTH = 32, 10
+
+
+def quantized(how: str) -> str:
+    """Return the numbers of a file as people call them.
+
+    >>> quantized("none"), quantized("dynamic"), quantized("float16")
+    ('float32', 'int8 weights', 'float16')
+    """
+    return _NUMBERS.get(how, how)
+
+
+def time_text(spread: Spread) -> str:
+    """Return a median and half the distance of the quartiles, in percent of it.
+
+    >>> time_text(Spread(0.2, 0.19, 0.21))
+    '0.200 ±5 %'
+    """
+    share = 100 * (spread.high - spread.low) / 2 / spread.median
+    return f"{milliseconds(spread.median)} ±{share:.0f} %"
+
+
+def latency_text(latency: Latency) -> str:
+    """Return a table of the files with their times, then what they say, in lines of 80 columns."""
+    threads = [_threads(count) for count in latency.threads]
+    head = ["Bytes", "zipped", *threads]
+    widths = [_CELL_WIDTH, _CELL_WIDTH, *(14 for _ in threads)]
+    lines = [
+        *wrapped(
+            f"One inference in {latency.runtime}, milliseconds: median of {latency.rounds} rounds "
+            f"in turns, ± half the distance of its quartiles. {latency.machine}.",
+            _LINE_WIDTH,
+        ),
+    ]
+    for how in dict.fromkeys(file.quantize for file in latency.files):
+        lines += ["", _row(quantized(how), head, widths)]
+        for file in latency.files:
+            if file.quantize != how:
+                continue
+            name = one_line(printable(file.model))
+            label = f"  {name}" if file.storage == "dense" else f"    {file.storage}"
+            lines.append(_row(label, _cells(file, len(widths)), widths))
+    notes = [note for file in latency.files for note in _notes(file)]
+    verdicts = latency_verdicts(latency)
+    return "\n".join([*lines, "", *_paragraphs([*verdicts, *notes])]) + "\n"
+
+
+def latency_verdicts(latency: Latency) -> list[str]:
+    """Return what the times say, a sentence for each file that is compared with another.
+
+    >>> first = TimedFile("original", "none", "dense", None, {1: Spread(1, 1, 1)})
+    >>> ratios = {1: Spread(1.01, 0.99, 1.03)}
+    >>> second = TimedFile("half", "none", "dense", None, {1: Spread(1, 1, 1)}, ratios)
+    >>> for each in latency_verdicts(Latency((first, second), (1,), 20, "LiteRT", "a machine")):
+    ...     print(each)
+    float32, dense: on 1 thread no faster than the original (1.01 of its time, 0.99 to 1.03).
+    Zeros do not make it faster here: they pay off in the size of the file only.
+    """
+    first: dict[str, TimedFile] = {}
+    said = []
+    for file in latency.files:
+        other = first.setdefault(file.quantize, file)
+        if not file.ratios:
+            continue
+        against = "the dense file" if other.model == file.model else "the original"
+        parts = []
+        for count, ratio in file.ratios.items():
+            word = {True: "faster", False: "slower", None: "no faster"}[file.faster(count)]
+            times = f"{ratio.median:.2f} of its time, {ratio.low:.2f} to {ratio.high:.2f}"
+            parts.append(f"on {_threads(count)} {word} than {against} ({times})")
+        said.append(f"{quantized(file.quantize)}, {file.storage}: {'; '.join(parts)}.")
+    zeros = [file for file in latency.files if file.ratios and file.storage != "shrunk"]
+    if zeros and not any(file.faster(count) for file in zeros for count in file.ratios):
+        said.append("Zeros do not make it faster here: they pay off in the size of the file only.")
+    return said
+
+
+def latency_facts(attempt: StoredAttempt) -> list[list[str]]:
+    """Return what was measured of an attempt's latency as names and texts; empty without it.
+
+    Of an original only the time of the file that tables tell of is known.
+    """
+    if attempt.latency is None:
+        if attempt.latency_ms is None:
+            return []
+        return [["latency", f"{milliseconds(attempt.latency_ms)} ms (.tflite, 1 thread)"]]
+    told = []
+    for file in attempt.latency.files:
+        storage = "" if file.storage == "dense" else f", {file.storage}"
+        name = f"{file.model}, {quantized(file.quantize)}{storage}"
+        times = [
+            f"{time_text(spread)} ({_threads(count)})"
+            for count, spread in file.milliseconds.items()
+        ]
+        if file.size is not None:
+            told.append([f"ms of {name}", f"{', '.join(times)}; {file.size.zipped:,} bytes zipped"])
+    told.append(["latency", " ".join(latency_verdicts(attempt.latency))])
+    return told
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread" + ("s" if count > 1 else "")
+
+
+def _row(name: str, cells: Sequence[str], widths: Sequence[int]) -> str:
+    shown = padded(shortened(name, _NAME_WIDTH), _NAME_WIDTH)
+    return shown + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+
+
+def _cells(file: TimedFile, columns: int) -> list[str]:
+    if file.size is None:
+        return ["-"] * columns
+    times = [time_text(spread) for spread in file.milliseconds.values()]
+    return [f"{file.size.plain:,}", f"{file.size.zipped:,}", *times]
+
+
+def _notes(file: TimedFile) -> list[str]:
+    if file.reason is None:
+        return []
+    return [f"{quantized(file.quantize)}, {file.storage}: not timed. {one_line(file.reason)}."]
+
+
+def _paragraphs(sentences: Sequence[str]) -> list[str]:
+    return [line for each in sentences for line in wrapped(each, _LINE_WIDTH)]

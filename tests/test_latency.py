@@ -1,0 +1,183 @@
+"""Times of files: the statistics, what is said of them, and how they are kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fabricated import make_run
+from trimgrid.errors import InputError
+from trimgrid.latency import (
+    Latency,
+    Spread,
+    TimedFile,
+    spread_of_ratios,
+    spread_of_times,
+    with_times,
+)
+from trimgrid.report.latency_text import latency_facts, latency_text, latency_verdicts
+from trimgrid.report.run_table import attempt_text, run_table
+from trimgrid.run_directory.attempt_files import set_latency
+from trimgrid.runs.results import load_results
+from trimgrid.sizes import FileSize
+
+
+def latency_of(
+    rounds: dict[str, Any], model: str = "half", threads: tuple[int, ...] = (1, 2)
+) -> Latency:
+    """An original in float32 at 1 ms, and files of `model` by their storage, in the same rounds."""
+    files = [TimedFile("original", "none", "dense", FileSize(4000, 3000))]
+    files += [TimedFile(model, "none", storage, FileSize(4000, 900)) for storage in rounds]
+    times = [np.ones(20), *(np.broadcast_to(each, 20) for each in rounds.values())]
+    timed = with_times(files, dict.fromkeys(threads, times))
+    return Latency(timed, threads, 20, "LiteRT 2.3.0", "A processor, 2 cores")
+
+
+def test_quartiles_are_those_of_numpy() -> None:
+    times = np.random.default_rng(0).gamma(2, size=101)
+    expected = np.quantile(times, [0.5, 0.25, 0.75])
+    found = spread_of_times(times)
+    np.testing.assert_allclose([found.median, found.low, found.high], expected)
+
+
+def test_what_slows_both_down_in_a_round_cancels_out() -> None:
+    load = np.random.default_rng(1).uniform(1, 10, size=40)
+    found = spread_of_ratios(2 * load, load)
+    assert (found.median, found.low, found.high) == (2, 2, 2)
+    assert spread_of_times(2 * load).high > 1.5 * spread_of_times(2 * load).low
+
+
+def test_the_interval_holds_the_true_median_in_95_of_100_cases() -> None:
+    random = np.random.default_rng(2)
+    hits = 0
+    for _ in range(1000):
+        found = spread_of_ratios(1.2 * random.lognormal(0, 0.3, 30), np.ones(30))
+        hits += found.low <= 1.2 <= found.high
+    assert 930 <= hits <= 990
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=50))
+def test_the_interval_is_around_the_median(ratios: list[float]) -> None:
+    found = spread_of_ratios(ratios, np.ones(len(ratios)))
+    assert min(ratios) <= found.low <= found.median <= found.high <= max(ratios)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "faster"),
+    [
+        (Spread(0.5, 0.4, 0.6), True),
+        (Spread(0.94, 0.93, 0.95), True),
+        (Spread(0.97, 0.96, 0.98), None),  # certain, but nothing to ship a file for
+        (Spread(0.5, 0.4, 1.1), None),  # may be chance
+        (Spread(1.0, 0.99, 1.01), None),
+        (Spread(1.03, 1.02, 1.04), None),
+        (Spread(1.7, 1.6, 1.8), False),
+        (Spread(1.7, 0.9, 2.8), None),
+    ],
+)
+def test_faster_slower_or_neither(ratio: Spread, faster: bool | None) -> None:
+    assert TimedFile("half", "none", "dense", ratios={1: ratio}).faster(1) is faster
+
+
+def test_each_is_compared_with_the_first_of_its_quantization() -> None:
+    files = [
+        TimedFile("original", "none", "dense"),
+        TimedFile("half", "none", "sparse", reason="no"),
+        TimedFile("half", "none", "dense"),
+        TimedFile("original", "dynamic", "dense"),
+        TimedFile("half", "dynamic", "dense"),
+    ]
+    timed = with_times(files, {1: [[2.0], [1.0], [8.0], [16.0]]})
+    assert [file.ratios[1].median if file.ratios else None for file in timed] == [
+        None, None, 0.5, None, 2.0,
+    ]  # fmt: skip
+    assert timed[1] == files[1]
+
+
+def test_it_says_plainly_that_zeros_do_not_make_it_faster() -> None:
+    slow = latency_of({"dense": 1.0, "sparse": 1.5})
+    assert latency_verdicts(slow) == [
+        "float32, dense: on 1 thread no faster than the original (1.00 of its time, 1.00 to 1.00); "
+        "on 2 threads no faster than the original (1.00 of its time, 1.00 to 1.00).",
+        "float32, sparse: on 1 thread slower than the original (1.50 of its time, 1.50 to 1.50); "
+        "on 2 threads slower than the original (1.50 of its time, 1.50 to 1.50).",
+        "Zeros do not make it faster here: they pay off in the size of the file only.",
+    ]
+    shrunk = latency_verdicts(latency_of({"dense": 1.0, "shrunk": 0.5}, threads=(1,)))
+    assert shrunk[1:] == [
+        "float32, shrunk: on 1 thread faster than the original (0.50 of its time, 0.50 to 0.50).",
+        "Zeros do not make it faster here: they pay off in the size of the file only.",
+    ]
+    fast = latency_verdicts(latency_of({"dense": 1.0, "sparse": 0.5}, threads=(1,)))
+    assert "faster than the original" in fast[-1]
+    beside = latency_verdicts(latency_of({"sparse": 0.5}, model="original", threads=(1,)))
+    assert beside == [
+        "float32, sparse: on 1 thread faster than the dense file (0.50 of its time, 0.50 to 0.50)."
+    ]
+
+
+def test_the_table_has_80_columns_and_all_reasons() -> None:
+    measured = latency_of({"dense": 0.00123, "sparse": 12.3}, model="a very long name " * 4)
+    reason = "the file is wrong in a way that takes a long sentence to tell, and some more words"
+    files = (*measured.files, TimedFile("half\x1b[2J", "dynamic", "dense", reason=reason))
+    text = latency_text(Latency(files, (1, 2), 20, "LiteRT 2.3.0", "A processor"))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "0.00123 ±0 %" in text
+    assert "\x1b" not in text
+    assert "int8 weights, dense: not timed. the file is wrong" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{}, {"files": 3}, {"files": [{"model": "half"}]}, {"files": [], "threads": ["x"]}, []],
+    ids=str,
+)
+def test_only_what_was_measured_is_read(wrong: Any) -> None:
+    with pytest.raises(InputError, match="A latency must be what was measured by trimgrid"):
+        Latency.from_dict(wrong)
+
+
+def test_it_is_kept_and_shown(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    before = load_results(folder)
+    assert before["half"].latency is None
+    assert before["half"].to_dict()["latency_ms"] is None
+    assert " ms" not in run_table(before, "loss")
+    measured = latency_of({"dense": 1.0, "sparse": 1.5})
+    set_latency(before["half"].folder, 0.25, measured.to_dict())
+    set_latency(before[0].folder, 0.5, None)
+
+    results = load_results(folder)
+    half = results["half"]
+    assert (half.latency, half.latency_ms) == (measured, 0.25)
+    assert (results[0].latency, results[0].latency_ms) == (None, 0.5)
+    assert json.loads(json.dumps(half.to_dict()))["latency_ms"] == 0.25
+    assert results.to_csv().splitlines()[0].split(",").count("latency_ms") == 1
+    head, original, row, other, *_ = run_table(results, "loss").splitlines()
+    assert [line.split()[-1] for line in (head, original, row, other)] == [
+        "ms",
+        "0.500",
+        "0.250",
+        "-",
+    ]
+    assert "0.250 ms (.tflite, 1 thread, original 0.500)" in attempt_text(half, results[0], "loss")
+    assert "0.250 ms" in half._repr_html_()
+    assert latency_facts(results[0]) == [["latency", "0.500 ms (.tflite, 1 thread)"]]
+    assert latency_facts(results["most"]) == []
+    facts = dict(latency_facts(half))
+    assert facts["ms of half, float32, sparse"].startswith("1.50 ±0 % (1 thread), 1.50")
+    assert "Zeros do not make it faster here" in facts["latency"]
+
+
+def test_a_damaged_latency_is_told_of(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    set_latency(load_results(folder)["half"].folder, 0.25, {"files": 3})
+    assert load_results(folder)["half"].status.startswith("damaged: result.json: A latency must be")
+    with pytest.raises(InputError, match=r"must be finished\. Received: .*, which has no result"):
+        set_latency(tmp_path, 0.25, None)

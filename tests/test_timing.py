@@ -1,0 +1,140 @@
+"""`.tflite` files timed in a process of their own: in turns, warmed up, with what goes wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from trimgrid.cores import usable_cores
+from trimgrid.errors import InputError, RunError
+from trimgrid.export.child_queue import ChildrenQueue
+from trimgrid.export.exporting import export_model
+from trimgrid.export.files import write_keras
+from trimgrid.export.latency import LatencyModel, measure_latency
+from trimgrid.export.samples import Samples
+from trimgrid.export.timing import time_files
+from trimgrid.export.timing_program import time_in_turns
+from trimgrid.latency import TimedFile
+from trimgrid.masks import magnitude_mask
+from trimgrid.report.latency_text import latency_text
+
+
+def dense(inputs: int, units: int, name: str) -> Any:
+    model = keras.Sequential([keras.Input((inputs,)), layers.Dense(units), layers.Dense(3)])
+    for each in model.weights:
+        kernel = keras.ops.convert_to_numpy(each)
+        if name == "pruned" and kernel.ndim == 2:
+            each.assign(kernel * magnitude_mask(kernel, 0.9))
+    return model
+
+
+def rows(inputs: int) -> Samples:
+    x = np.random.default_rng(0).normal(size=(20, inputs)).astype("float32")
+    return Samples(x, x, np.zeros((20, 3), "float32"), 20, 20)
+
+
+def models(folder: Path, inputs: int, units: int = 16) -> list[LatencyModel]:
+    made = []
+    for name in ("original", "pruned"):
+        keras.utils.set_random_seed(0)
+        made.append(LatencyModel(name, folder / f"{name}.keras"))
+        write_keras(dense(inputs, units, name), made[-1].file)
+    return made
+
+
+@pytest.fixture(scope="module")
+def two_sizes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
+    """A small and a large `.tflite`: the second has 400 times the products."""
+    folder = tmp_path_factory.mktemp("sizes")
+    children = ChildrenQueue(limit=1)
+    paths = []
+    for inputs, units in ((32, 32), (640, 640)):
+        keras.utils.set_random_seed(0)
+        write_keras(dense(inputs, units, "dense"), folder / "model.keras")
+        paths.append(folder / f"{inputs}.tflite")
+        export_model(folder / "model.keras", paths[-1], samples=rows(inputs), children=children)
+    yield paths
+    children.close()
+
+
+def test_all_have_their_turn_in_each_round() -> None:
+    called: list[str] = []
+
+    def run(name: str) -> None:
+        called.append(name)
+        time.sleep(0.006)
+
+    times = time_in_turns([partial(run, name) for name in "abc"], 0.01)
+    assert np.shape(times) == (3, 15)
+    assert np.min(times) >= 6
+    # After warming up: each twice in a turn, of which the first does not count, to and fro.
+    turns = "".join(called[-3 * 2 * 15 :])
+    assert turns == ("aabbccccbbaa" * 8)[: len(turns)]
+
+
+def test_it_goes_on_for_the_time_that_is_given() -> None:
+    started = time.perf_counter()
+    times = time_in_turns([lambda: time.sleep(0.001)], 0.5)
+    assert 0.5 <= time.perf_counter() - started < 5
+    assert len(times[0]) > 15
+
+
+def test_a_larger_network_takes_longer(two_sizes: list[Path]) -> None:
+    files = [TimedFile(name, "none", "dense") for name in ("small", "large")]
+    measured = time_files(files, two_sizes, seconds=0.5)
+    assert measured.threads == tuple(sorted({1, usable_cores()}))
+    assert measured.rounds >= 15
+    assert measured.runtime.startswith("LiteRT ")
+    large = measured.files[1]
+    assert large.ratios[1].median > 3  # 400 times the products, beside what every call costs
+    assert large.faster(1) is False
+    assert measured.find("large", "none") is large
+    assert measured.find("large", "none", "sparse") is None
+
+
+def test_a_file_that_can_not_be_run(two_sizes: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "wrong.tflite").write_bytes(b"TFL3" * 10)
+    files = [TimedFile(name, "none", "dense") for name in ("small", "wrong")]
+    with pytest.raises(RunError, match="The files could not be timed: "):
+        time_files(files, [two_sizes[0], tmp_path / "wrong.tflite"], seconds=0.1)
+    with pytest.raises(InputError, match="more than 0 seconds"):
+        time_files(files, two_sizes, seconds=0)
+
+
+def test_dense_and_sparse_beside_the_original(tmp_path: Path) -> None:
+    made = models(tmp_path, 16)
+    measured = measure_latency(made, samples=rows(16), seconds=0.5)
+    found = [(file.model, file.quantize, file.storage) for file in measured.files]
+    assert found == [
+        ("original", "none", "dense"),
+        ("pruned", "none", "dense"),
+        ("pruned", "none", "sparse"),
+        ("original", "dynamic", "dense"),
+        ("pruned", "dynamic", "dense"),
+    ]
+    assert all(file.reason is None and len(file.milliseconds) for file in measured.files)
+    sparse = measured.files[2]
+    assert sparse.size is not None
+    assert measured.files[1].size is not None
+    assert sparse.size.plain < measured.files[1].size.plain
+    assert max(map(len, latency_text(measured).splitlines())) <= 80
+
+
+def test_what_can_not_be_had_has_its_reason(tmp_path: Path) -> None:
+    """Layers with fewer than four inputs are read wrongly where they are stored sparsely."""
+    measured = measure_latency(models(tmp_path, 2), "float16", samples=rows(2), seconds=0.5)
+    wrong = [file for file in measured.files if file.reason is not None]
+    assert [(file.model, file.quantize, file.storage) for file in wrong] == [
+        ("pruned", "float16", "sparse")
+    ]
+    assert "LiteRT answers wrongly where this model's zeros are left out" in str(wrong[0].reason)
+    assert not wrong[0].milliseconds
+    assert len([file for file in measured.files if file.milliseconds]) == 4
