@@ -12,11 +12,13 @@ import numpy as np
 
 from trimgrid import __version__
 from trimgrid.export.samples import write_samples
+from trimgrid.latency import Latency, TimedFile, with_times
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.attempt_files import result_dict
 from trimgrid.run_directory.details import Details, Histogram, TensorSummary
 from trimgrid.run_directory.store import Planned, RunDirectory
 from trimgrid.runs.results import Results, load_results
+from trimgrid.sizes import FileSize
 
 ORIGINAL = "original (unpruned)"
 HOSTILE = [
@@ -166,6 +168,17 @@ def info_of(made: Made) -> AttemptInfo:
         status=made.status,
         errors=made.errors,
     )
+
+
+def latency_of(
+    rounds: dict[str, Any], model: str = "half", threads: tuple[int, ...] = (1, 2)
+) -> Latency:
+    """An original in float32 at 1 ms, and files of `model` by their storage, in the same rounds."""
+    files = [TimedFile("original", "none", "dense", FileSize(4000, 3000))]
+    files += [TimedFile(model, "none", storage, FileSize(4000, 900)) for storage in rounds]
+    times = [np.ones(20), *(np.broadcast_to(each, 20) for each in rounds.values())]
+    timed = with_times(files, dict.fromkeys(threads, times))
+    return Latency(timed, threads, 20, "LiteRT 2.3.0", "A processor, 2 cores")
 
 
 def _config(place: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fabricated import make_run
+from tests.fabricated import latency_of, make_run
 from trimgrid.errors import InputError
 from trimgrid.latency import (
     Latency,
@@ -21,22 +21,13 @@ from trimgrid.latency import (
     spread_of_times,
     with_times,
 )
-from trimgrid.report.latency_text import latency_facts, latency_text, latency_verdicts
+from trimgrid.report.latency_text import latency_text, latency_verdicts
+from trimgrid.report.page.details import details
+from trimgrid.report.page.predictions import read_predictions
+from trimgrid.report.page.writing import page_html
 from trimgrid.report.run_table import attempt_text, run_table
 from trimgrid.run_directory.attempt_files import set_latency
 from trimgrid.runs.results import load_results
-from trimgrid.sizes import FileSize
-
-
-def latency_of(
-    rounds: dict[str, Any], model: str = "half", threads: tuple[int, ...] = (1, 2)
-) -> Latency:
-    """An original in float32 at 1 ms, and files of `model` by their storage, in the same rounds."""
-    files = [TimedFile("original", "none", "dense", FileSize(4000, 3000))]
-    files += [TimedFile(model, "none", storage, FileSize(4000, 900)) for storage in rounds]
-    times = [np.ones(20), *(np.broadcast_to(each, 20) for each in rounds.values())]
-    timed = with_times(files, dict.fromkeys(threads, times))
-    return Latency(timed, threads, 20, "LiteRT 2.3.0", "A processor, 2 cores")
 
 
 def test_quartiles_are_those_of_numpy() -> None:
@@ -168,11 +159,16 @@ def test_it_is_kept_and_shown(tmp_path: Path) -> None:
     ]
     assert "0.250 ms (.tflite, 1 thread, original 0.500)" in attempt_text(half, results[0], "loss")
     assert "0.250 ms" in half._repr_html_()
-    assert latency_facts(results[0]) == [["latency", "0.500 ms (.tflite, 1 thread)"]]
-    assert latency_facts(results["most"]) == []
-    facts = dict(latency_facts(half))
-    assert facts["ms of half, float32, sparse"].startswith("1.50 ±0 % (1 thread), 1.50")
-    assert "Zeros do not make it faster here" in facts["latency"]
+    told = details(half, read_predictions(results))["latency"]
+    assert told["head"] == ["File", "Bytes", "zipped", "1 thread", "2 threads"]
+    assert [row[0] for row in told["rows"]] == [
+        "original, float32", "half, float32", "half, float32, sparse",
+    ]  # fmt: skip
+    assert told["rows"][2][1:] == ["4,000", "900", "1.50 ±0 %", "1.50 ±0 %"]
+    assert told["words"] == latency_verdicts(measured)
+    assert "latency" not in details(results["most"], read_predictions(results))
+    assert '<button type="button" data-key="latency"' in page_html([results])
+    assert 'data-key="latency"' not in page_html([load_results(make_run(tmp_path / "other"))])
 
 
 def test_a_damaged_latency_is_told_of(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_print_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
 def test_to_dict_has_the_documented_keys() -> None:
     original = info(keras_size=30000, zipped_keras_size=20000).to_dict()
     sizes = [37272, 18155, 30000, 20000, 7232, 5781]
-    expected = ["original", 4289, 4289, 0, *sizes, 1.379e-4, [], None, "ok"]
+    expected: list[Any] = ["original", 4289, 4289, 0, *sizes, 1.379e-4, [], None, "ok"]
     assert list(original.items()) == list(zip(KEYS, expected, strict=True))
 
 

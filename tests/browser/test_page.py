@@ -25,8 +25,10 @@ from tests.browser.page_tools import (
     screenshot,
     sideways_overflow,
 )
-from tests.fabricated import HOSTILE, ORIGINAL, TABLE, Made, make_large_run, make_run
+from tests.fabricated import HOSTILE, ORIGINAL, TABLE, Made, latency_of, make_large_run, make_run
 from trimgrid.errors import RunError
+from trimgrid.report.latency_text import latency_verdicts
+from trimgrid.run_directory.attempt_files import set_latency
 from trimgrid.runs.results import Results, load_results
 
 X = np.linspace(0, 1, 60)[:, None]
@@ -594,6 +596,35 @@ def test_runs_side_by_side(
     ]
     assert {"curve", "classes"} <= set(legend)
     assert axe_violations(browser) == []
+    assert console_errors(browser) == []
+
+
+def test_times_of_files(browser: WebDriver, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    half = load_results(run)["half"]
+    measured = latency_of({"dense": 1.0, "sparse": 1.5}, model="half")
+    set_latency(half.folder, 0.25, measured.to_dict())
+    set_latency(load_results(run)[0].folder, 0.5, None)
+    page = load_results(run).report()
+    for width in (390, 1440):
+        open_page(browser, page, width=width)
+        assert sideways_overflow(browser) <= 0
+        assert axe_violations(browser) == []
+    one(browser, "button[data-key=latency]").click()
+    assert names_shown(browser)[:2] == ["half", ORIGINAL]
+    row = browser.find_element(By.CSS_SELECTOR, "#attempts tbody tr")
+    assert row.text.endswith("0.250")
+    row.find_element(By.TAG_NAME, "button").click()
+    settled(browser)
+    assert "0.250 ms, 1 thread" in text_of(browser, "#chosen-facts")
+    found = browser.find_elements(By.CSS_SELECTOR, "#latency tbody tr")
+    rows = [" ".join(each.text.split()) for each in found]
+    assert rows[2] == "half, float32, sparse 4,000 900 1.50 ±0 % 1.50 ±0 %"
+    words = [each.text for each in browser.find_elements(By.CSS_SELECTOR, "#latency-words li")]
+    assert words == latency_verdicts(measured)
+    browser.find_elements(By.CSS_SELECTOR, "#attempts tbody tr button")[1].click()
+    settled(browser)
+    assert not one(browser, "#latency").is_displayed()
     assert console_errors(browser) == []
 
 

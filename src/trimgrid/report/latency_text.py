@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from trimgrid.cells import milliseconds
 from trimgrid.latency import Latency, Spread, TimedFile
 from trimgrid.report.text_widths import padded, shortened, wrapped
 from trimgrid.terminal_text import one_line, printable
 
-if TYPE_CHECKING:
-    from trimgrid.stored.attempt import StoredAttempt
-
 _LINE_WIDTH = 80
 _NUMBERS = {"none": "float32", "dynamic": "int8 weights"}
-_NAME_WIDTH, _CELL_WIDTH = 32, 10
+_NAME_WIDTH, _SIZE_WIDTH, _TIME_WIDTH = 32, 10, 14
 
 
 def quantized(how: str) -> str:
@@ -39,16 +36,9 @@ def time_text(spread: Spread) -> str:
 
 def latency_text(latency: Latency) -> str:
     """Return a table of the files with their times, then what they say, in lines of 80 columns."""
-    threads = [_threads(count) for count in latency.threads]
-    head = ["Bytes", "zipped", *threads]
-    widths = [_CELL_WIDTH, _CELL_WIDTH, *(14 for _ in threads)]
-    lines = [
-        *wrapped(
-            f"One inference in {latency.runtime}, milliseconds: median of {latency.rounds} rounds "
-            f"in turns, ± half the distance of its quartiles. {latency.machine}.",
-            _LINE_WIDTH,
-        ),
-    ]
+    head = _head(latency)
+    widths = [_SIZE_WIDTH, _SIZE_WIDTH, *(_TIME_WIDTH for _ in latency.threads)]
+    lines = wrapped(_about(latency), _LINE_WIDTH)
     for how in dict.fromkeys(file.quantize for file in latency.files):
         lines += ["", _row(quantized(how), head, widths)]
         for file in latency.files:
@@ -92,27 +82,34 @@ def latency_verdicts(latency: Latency) -> list[str]:
     return said
 
 
-def latency_facts(attempt: StoredAttempt) -> list[list[str]]:
-    """Return what was measured of an attempt's latency as names and texts; empty without it.
+def latency_table(latency: Latency) -> dict[str, Any]:
+    """Return the same for a page: `head` and `rows` of a table, `about` it, and `words` on it.
 
-    Of an original only the time of the file that tables tell of is known.
+    A row is a file and its bytes as they are and zipped, then its time for each number of threads.
     """
-    if attempt.latency is None:
-        if attempt.latency_ms is None:
-            return []
-        return [["latency", f"{milliseconds(attempt.latency_ms)} ms (.tflite, 1 thread)"]]
-    told = []
-    for file in attempt.latency.files:
+    rows = []
+    for file in latency.files:
         storage = "" if file.storage == "dense" else f", {file.storage}"
         name = f"{file.model}, {quantized(file.quantize)}{storage}"
-        times = [
-            f"{time_text(spread)} ({_threads(count)})"
-            for count, spread in file.milliseconds.items()
-        ]
-        if file.size is not None:
-            told.append([f"ms of {name}", f"{', '.join(times)}; {file.size.zipped:,} bytes zipped"])
-    told.append(["latency", " ".join(latency_verdicts(attempt.latency))])
-    return told
+        rows.append([name, *_cells(file, 2 + len(latency.threads))])
+    words = [*latency_verdicts(latency), *(note for file in latency.files for note in _notes(file))]
+    return {
+        "head": ["File", *_head(latency)],
+        "rows": rows,
+        "about": _about(latency),
+        "words": words,
+    }
+
+
+def _head(latency: Latency) -> list[str]:
+    return ["Bytes", "zipped", *(_threads(count) for count in latency.threads)]
+
+
+def _about(latency: Latency) -> str:
+    return (
+        f"One inference in {latency.runtime}, milliseconds: median of {latency.rounds} rounds "
+        f"in turns, ± half the distance of its quartiles. {latency.machine}."
+    )
 
 
 def _threads(count: int) -> str:

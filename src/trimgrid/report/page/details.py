@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trimgrid.errors import RunError, first_line
+from trimgrid.report.latency_text import latency_table
 from trimgrid.report.page.numbers import short_numbers
 from trimgrid.report.page.predictions import Predictions
 from trimgrid.report.page.series import curves
@@ -23,6 +24,8 @@ def details(attempt: StoredAttempt, predictions: Predictions) -> dict[str, Any]:
     if attempt.damaged:
         problems |= dict.fromkeys(("curves", "weights", "predictions"), "Its result is damaged.")
         return told
+    if attempt.latency is not None:
+        told["latency"] = latency_table(attempt.latency)
     try:
         told["curves"] = curves(attempt.history)
         if not told["curves"]["epoch"]:

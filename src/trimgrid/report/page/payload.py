@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trimgrid.cells import change_cell, size_label
+from trimgrid.cells import change_cell, latency_cell, size_label
 from trimgrid.choosing import MAX_INCREASE, default_size, pareto_front
-from trimgrid.report.latency_text import latency_facts
 from trimgrid.report.page.details import details
 from trimgrid.report.page.facts import export_command
 from trimgrid.report.page.numbers import change_words, error_text
@@ -106,7 +105,8 @@ def summary(
         "error_text": error_text(attempt.error),
         "change": change_cell(attempt, original if math.isfinite(reference) else None),
         "words": change_words(attempt.error, reference),
-        "latency": latency_facts(attempt),
+        "latency": attempt.latency_ms,
+        "latency_text": latency_cell(attempt),
         "settings": _settings(attempt.config),
     }
 

@@ -80,6 +80,7 @@ def _render(runs: Sequence[StoredResults], data: dict[str, Any]) -> str:
         picks=[pick(run, place, data) for place, run in enumerate(runs)],
         repeats=max((each.repeats for run in runs for each in run), default=1),
         notes=notes_on_all(runs, data, MOST_BYTES),
+        timed=any(each["latency"] is not None for each in data["attempts"]),
         largest=[
             max((each["sizes"][place] or 0 for each in data["attempts"]), default=0)
             for place in range(len(data["sizes"]))

@@ -20,7 +20,8 @@ function showChosen() {
     const bytes = attempt.sizes[place];
     told.push([size.label, bytes === null ? 'not measured' : `${grouped(bytes)} bytes`]);
   });
-  told.push(...attempt.latency, ...attempt.settings);
+  if (attempt.latency !== null) told.push(['latency', `${attempt.latency_text} ms, 1 thread`]);
+  told.push(...attempt.settings);
   byId('chosen-facts').replaceChildren(
     ...told.flatMap(([name, value]) => [element('dt', name), element('dd', isolated(value))]),
   );
@@ -47,6 +48,7 @@ function showDetails(turn = oneByOne) {
     ? 'The details of this attempt are left out, so that the page stays small. In a page of fewer attempts they are there.'
     : '';
   for (const part of document.querySelectorAll('#attempt .details, #predictions')) part.hidden = !told;
+  showLatency(told?.latency ?? null);
   if (!told) {
     oneByOne('details', []); // what was begun for another attempt is not wanted any more
     return;
@@ -66,6 +68,24 @@ function showDetails(turn = oneByOne) {
     () => present('histogram', 'histogram-chart', Boolean(told.histogram), noWeights) && drawHistogram(told, attempt),
     () => showPredictions(attempt),
   ]);
+}
+
+function showLatency(told) {
+  byId('latency').hidden = !told;
+  if (!told) return;
+  const row = (cells, head) => {
+    const made = element('tr');
+    cells.forEach((cell, place) => {
+      const look = place ? { class: 'number' } : {};
+      const scope = head ? { scope: 'col' } : { scope: 'row' };
+      made.append(head || !place ? element('th', isolated(cell), { ...look, ...scope }) : element('td', cell, look));
+    });
+    return made;
+  };
+  document.querySelector('#latency thead').replaceChildren(row(told.head, true));
+  document.querySelector('#latency tbody').replaceChildren(...told.rows.map((cells) => row(cells, false)));
+  byId('latency-about').textContent = told.about;
+  byId('latency-words').replaceChildren(...told.words.map((each) => element('li', isolated(each))));
 }
 
 function showMetrics(told) {

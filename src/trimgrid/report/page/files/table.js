@@ -17,6 +17,7 @@ function sortValue(attempt) {
     case 'run': return data.runs[attempt.run].name;
     case 'zeros': return attempt.zeros === null || !attempt.weights ? null : attempt.zeros / attempt.weights;
     case 'nonzero': return attempt.zeros === null ? null : attempt.weights - attempt.zeros;
+    case 'latency': return attempt.latency;
     case 'size': return attempt.sizes[sorting.size];
     case 'change': {
       const original = originalOf(attempt.run);
