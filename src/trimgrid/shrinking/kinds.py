@@ -1,0 +1,47 @@
+"""Which models can be read as a graph of Keras' own layers, and why the others can't."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from trimgrid.legacy.telling import is_legacy
+
+_INNER = ("layer", "forward_layer", "backward_layer", "cell")
+"""The attributes in which wrappers and recurrent layers have their layers."""
+
+
+def why_whole(model: Any) -> str | None:
+    """Return why a model can't be shrunk at all, None if it can be read.
+
+    >>> why_whole(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
+    """
+    if is_legacy(model):
+        return f"{model.name!r} is a model of tf_keras, which is not followed."
+    for layer in _all(model):
+        if isinstance(layer, keras.Model) and not (_is_own(layer) and hasattr(layer, "inputs")):
+            return f"{layer.name!r} is a {type(layer).__name__}, of which only the class knows how \
+its layers are called."
+        if not _is_own(layer):
+            return f"{layer.name!r} is a {type(layer).__name__}, a custom layer that may do \
+anything."
+    if not getattr(model, "inputs", None):
+        return f"{model.name!r} does not tell its inputs."
+    return None
+
+
+def _is_own(layer: Any) -> bool:
+    return type(layer).__module__.split(".")[0] == "keras"
+
+
+def _all(layer: Any) -> Iterator[Any]:
+    """A layer and all layers in it."""
+    yield layer
+    cells = getattr(layer, "cells", None)
+    for inner in [*getattr(layer, "layers", ()), *(cells if isinstance(cells, list) else ())]:
+        yield from _all(inner)
+    for name in _INNER:
+        if isinstance(inner := getattr(layer, name, None), keras.Layer):
+            yield from _all(inner)
