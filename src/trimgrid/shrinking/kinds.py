@@ -20,15 +20,16 @@ def why_whole(model: Any) -> str | None:
     """
     if is_legacy(model):
         return f"{model.name!r} is a model of tf_keras, which is not followed."
-    for layer in _all(model):
-        if isinstance(layer, keras.Model) and not (_is_own(layer) and hasattr(layer, "inputs")):
-            return f"{layer.name!r} is a {type(layer).__name__}, of which only the class knows how \
-its layers are called."
+    inside = list(_all(model))
+    for layer in inside:
+        kind = type(layer).__name__
+        if not _is_own(layer) and isinstance(layer, keras.Model):
+            return f"Only its class knows how the layers of {layer.name!r}, a {kind}, are called."
         if not _is_own(layer):
-            return f"{layer.name!r} is a {type(layer).__name__}, a custom layer that may do \
-anything."
-    if not getattr(model, "inputs", None):
-        return f"{model.name!r} does not tell its inputs."
+            return f"{layer.name!r} is a {kind}, a custom layer, which may do anything."
+    for layer in inside:
+        if isinstance(layer, keras.Model) and not getattr(layer, "inputs", None):
+            return f"{layer.name!r} does not tell its inputs."
     return None
 
 

@@ -52,7 +52,7 @@ class _Builder:
                 continue  # as it is, with the shapes that it was built for
             else:
                 self._resize(path, entry)
-            entry.pop("build_config", None)
+            _forget_shapes(entry)
         if prefix and "build_input_shape" in config:
             first = join(prefix, config["layers"][0]["config"]["name"])
             config["build_input_shape"] = self._shape(self._graph.entrances[first])
@@ -66,7 +66,6 @@ class _Builder:
         call, behavior = self.followed[path]
         if "layer" in entry["config"]:  # of a wrapper
             entry = entry["config"]["layer"]
-            entry.pop("build_config", None)
         inner = entry["config"]
         if self._needs_bias(path):
             inner["use_bias"] = True
@@ -106,6 +105,14 @@ class _Builder:
             if kept is not None:
                 array = array.take(kept, axis)
         return array
+
+
+def _forget_shapes(config: Any) -> None:
+    """Take the shapes that layers were built for out of a config, wrapped layers' too."""
+    if isinstance(config, dict):
+        config.pop("build_config", None)
+        for each in config.values():
+            _forget_shapes(each)
 
 
 def _layers(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

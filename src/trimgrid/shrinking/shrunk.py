@@ -57,7 +57,7 @@ def shrink_model(model: Any) -> Shrunk:
     """
     copy = copy_model(model)
     before = count_weights(copy)[0]
-    reason = why_whole(copy)
+    reason = why_whole(model)
     if reason is not None:
         return Shrunk(copy, {}, {}, before, before, reason)
     graph = read_graph(copy)
