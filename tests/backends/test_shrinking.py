@@ -132,7 +132,7 @@ def test_layers_that_keep_channels_apart(shape: tuple[int, ...], make: Callable[
     assert not result.left
 
 
-@keras.saving.register_keras_serializable("tests")
+@keras.saving.register_keras_serializable("tests")  # type: ignore[untyped-decorator]
 def doubled(values: Any) -> Any:
     return values * 2
 
@@ -152,10 +152,10 @@ def doubled(values: Any) -> Any:
         ((4, 4, 3), lambda: layers.Conv2D(4, 2, groups=2, name="b"), 0, "groups"),
         ((3,), lambda: layers.UnitNormalization(name="b"), 0, "UnitNormalization 'b' may read"),
         # Places at the border get zeros beside the constant: the unread unit leaves all the same.
-        ((5, 3), lambda: layers.ZeroPadding1D(1), 1, "joined with what varies"),
-        ((5, 5, 3), lambda: layers.UpSampling2D(2, interpolation="bilinear"), 1, "joined with"),
-        ((5, 5, 3), lambda: layers.DepthwiseConv2D(3, padding="same"), 1, "joined with"),
-        ((5, 3), lambda: layers.PReLU(), 1, "joined with what varies"),
+        ((5, 3), lambda: layers.ZeroPadding1D(1), 1, "what 'z' reads of them varies"),
+        ((5, 5, 3), lambda: layers.UpSampling2D(2, interpolation="bilinear"), 1, "what 'z' reads of them varies"),
+        ((5, 5, 3), lambda: layers.DepthwiseConv2D(3, padding="same"), 1, "what 'z' reads of them varies"),
+        ((5, 3), lambda: layers.PReLU(), 1, "what 'z' reads of them varies"),
     ],
 )  # fmt: skip
 def test_layers_that_keep_units(
@@ -376,7 +376,7 @@ def test_a_residual_channel_leaves_all_branches_or_none(joined: str) -> None:
     )
     result = shrunk(model)
     assert result.removed == {"a": 2, "b": 2}
-    assert "joined with what varies" in result.left["a"]
+    assert "what 'z' reads of them varies" in result.left["a"]
     assert result.left["b"].startswith("1 idle unit stays: ")
 
 
@@ -426,6 +426,25 @@ def test_all_readers_have_to_agree() -> None:
     assert result.removed == {"a": 1}
     assert set(result.model.output) == {"one", "two"}
     assert set(result.model.input) == {"in"}
+
+
+def test_inputs_and_outputs_in_any_structure() -> None:
+    """Dicts in an order that is not that of their keys, with sizes that would be confused."""
+    ins = {name: keras.Input((size,), name=name) for name, size in (("v", 5), ("u", 3))}
+    a, b = layers.Dense(6, name="a")(ins["u"]), layers.Dense(4, name="b")(ins["v"])
+    both = layers.Concatenate()([a, b])
+    outs = {"z": layers.Dense(2, name="y")(both), "m": [a * 1.0, layers.Dense(7, name="x")(b)]}
+    model = keras.Model(ins, outs)
+    result = shrunk(with_weights(model, a={"units": [0]}, b={"units": [1, 2]}))
+    assert result.removed == {"b": 2}
+
+
+def test_models_without_units() -> None:
+    inputs = keras.Input((3,))
+    assert shrunk(keras.Model(inputs, layers.ReLU()(inputs))).removed == {}
+    first = keras.Sequential([keras.Input((3,)), layers.Dense(4, name="a")], name="m")
+    model = keras.Sequential([first, layers.Dense(2, name="z")])
+    assert shrunk(with_weights(model, m__a={"units": [1]})).removed == {"m/a": 1}
 
 
 def test_outputs_stay() -> None:

@@ -20,7 +20,7 @@ def why_whole(model: Any) -> str | None:
     """
     if is_legacy(model):
         return f"{model.name!r} is a model of tf_keras, which is not followed."
-    inside = list(_all(model))
+    inside = list(all_layers(model))
     for layer in inside:
         kind = type(layer).__name__
         if not _is_own(layer) and isinstance(layer, keras.Model):
@@ -37,12 +37,16 @@ def _is_own(layer: Any) -> bool:
     return type(layer).__module__.split(".")[0] == "keras"
 
 
-def _all(layer: Any) -> Iterator[Any]:
-    """A layer and all layers in it."""
+def all_layers(layer: Any) -> Iterator[Any]:
+    """Return a layer and all layers in it: those of models, wrappers and recurrent layers.
+
+    >>> [type(each).__name__ for each in all_layers(keras.layers.LSTM(2))]
+    ['LSTM', 'LSTMCell']
+    """
     yield layer
     cells = getattr(layer, "cells", None)
     for inner in [*getattr(layer, "layers", ()), *(cells if isinstance(cells, list) else ())]:
-        yield from _all(inner)
+        yield from all_layers(inner)
     for name in _INNER:
         if isinstance(inner := getattr(layer, name, None), keras.Layer):
-            yield from _all(inner)
+            yield from all_layers(inner)

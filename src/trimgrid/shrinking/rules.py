@@ -11,6 +11,7 @@ from keras import layers
 from trimgrid.shrinking import rules_merging, rules_mixing, rules_passing
 from trimgrid.shrinking.behaviors import Behavior, Blocking
 from trimgrid.shrinking.graph import Call, Graph, Shape
+from trimgrid.shrinking.kinds import all_layers
 
 Rule: TypeAlias = Callable[[Call, Sequence[Shape]], Behavior]
 
@@ -97,7 +98,7 @@ _OPERATIONS = {"Add", "Subtract", "Multiply", "Maximum", "Minimum"}
 
 def behaviors(graph: Graph) -> list[Behavior]:
     """Return for each call of a graph what it does to channels."""
-    masked = any(_makes_masks(call.layer) for call in graph.calls)
+    masked = any(_makes_masks(each) for call in graph.calls for each in all_layers(call.layer))
     return [
         _behavior(call, [graph.shapes[each] for each in call.inputs], masked)
         for call in graph.calls

@@ -21,14 +21,14 @@ def unchanged(call: Call, shapes: Sequence[Shape]) -> Behavior:
     """The rule of layers that give constants back as they are: Dropout, pooling, upsampling."""
     if getattr(call.layer, "data_format", None) == "channels_first":
         return Blocking(f"{call.path!r} has its channels first, which is not followed")
-    return _apart(shapes[0], lambda known: known)
+    return _apart(call, shapes[0], lambda known: known)
 
 
 def masked_mean(call: Call, shapes: Sequence[Shape]) -> Behavior:
     """The rule of GlobalAveragePooling1D, whose mean of no step at all is not a number."""
     if call.layer.data_format == "channels_first":
         return Blocking(f"{call.path!r} has its channels first, which is not followed")
-    return _apart(shapes[0], lambda known: Known.nothing(known.constant.size))
+    return _apart(call, shapes[0], lambda known: Known.nothing(known.constant.size))
 
 
 def zeros_stay(call: Call, shapes: Sequence[Shape]) -> Behavior:
@@ -38,7 +38,7 @@ def zeros_stay(call: Call, shapes: Sequence[Shape]) -> Behavior:
     if getattr(call.layer, "interpolation", None) == "nearest":
         return unchanged(call, shapes)
     return _apart(
-        shapes[0], lambda known: Known(known.constant & (known.value == 0), 0 * known.value)
+        call, shapes[0], lambda known: Known(known.constant & (known.value == 0), 0 * known.value)
     )
 
 
@@ -47,7 +47,7 @@ def elementwise(call: Call, shapes: Sequence[Shape]) -> Behavior:
     activation = getattr(call.layer, "activation", None)
     if not is_elementwise(activation):
         return Blocking(f"{told_activation(activation)} of {call.path!r} mixes the channels")
-    return _apart(shapes[0], _by_calling(call.layer, len(shapes[0])))
+    return _apart(call, shapes[0], _by_calling(call.layer, len(shapes[0])))
 
 
 def prelu(call: Call, shapes: Sequence[Shape]) -> Behavior:
@@ -63,7 +63,7 @@ def prelu(call: Call, shapes: Sequence[Shape]) -> Behavior:
         value = np.where(known.value < 0, known.value * values, known.value)
         return Known.checked(constant, value)
 
-    return _apart(shapes[0], forward, [{-1: "out"}])
+    return _apart(call, shapes[0], forward, [{-1: "out"}])
 
 
 def batch_normalization(call: Call, shapes: Sequence[Shape]) -> Behavior:
@@ -81,7 +81,7 @@ def batch_normalization(call: Call, shapes: Sequence[Shape]) -> Behavior:
     def forward(known: Known) -> Known:
         return compute(Known(known.constant | dead, known.value))
 
-    return _apart(shapes[0], forward, [{0: "out"}] * len(layer.weights))
+    return _apart(call, shapes[0], forward, [{0: "out"}] * len(layer.weights))
 
 
 def depthwise(call: Call, shapes: Sequence[Shape]) -> Behavior:
@@ -110,7 +110,7 @@ def depthwise(call: Call, shapes: Sequence[Shape]) -> Behavior:
         return Known.checked(constant, value)
 
     axes: list[Axes] = [{-2: "in"}, {0: "out"}]
-    return _apart(shapes[0], forward, axes[: len(layer.weights)])
+    return _apart(call, shapes[0], forward, axes[: len(layer.weights)])
 
 
 def permute(call: Call, shapes: Sequence[Shape]) -> Behavior:
@@ -172,10 +172,12 @@ def gathered(parts: Sequence[tuple[Known, Places, Places]], channels: int) -> Kn
     return Known.checked(constant & (lowest == highest), lowest)
 
 
-def _apart(shape: Shape, forward: Callable[[Known], Known], axes: Sequence[Axes] = ()) -> Behavior:
+def _apart(
+    call: Call, shape: Shape, forward: Callable[[Known], Known], axes: Sequence[Axes] = ()
+) -> Behavior:
     channels = shape[-1]
     if channels is None:
-        return Blocking("an axis of channels has a free length")
+        return Blocking(f"{call.path!r} has an axis of channels of free length")
     same = np.arange(channels)
     return Passing([(same, same)], lambda inputs: forward(inputs[0]), channels, axes)
 

@@ -19,10 +19,10 @@ class Shrunk:
     """A model without the units that do nothing, and what became of each layer.
 
     `model` is a new, uncompiled model. `removed` has the number of units or filters that left, by
-    the name of the layer, "encoder/dense" for one in a nested model; layers that lost none are not
-    in it. `left` says in a sentence why idle units of a layer stay. `total_weights_before` and
-    `total_weights` count all weights, zeros as well. `reason` says why the model was left whole,
-    None where it was not.
+    the name of the layer that makes them, "encoder/dense" for one in a nested model; layers that
+    lost none, and those that only pass channels on, are not in it. `left` says in a sentence why
+    idle units of a layer stay. `total_weights_before` and `total_weights` count all weights, zeros
+    as well. `reason` says why the model was left whole, None where it was not.
     """
 
     model: Any

@@ -182,7 +182,7 @@ class _Solver:
             constant = self._of(call.inputs[0]).constant
             for marked, reason in (
                 (stuck & constant, f"{call.path!r} can't fold a constant other than 0"),
-                (stuck & ~constant, f"{call.path!r} reads them joined with what varies"),
+                (stuck & ~constant, f"what {call.path!r} reads of them varies"),
             ):
                 here = why[places]
                 here[marked & (here == 0)] = self._number(reason)
