@@ -72,6 +72,7 @@ FLOORS = {
     "saved_config": 1,
     "selection": 1,
     "shared_selection": 1,
+    "shrinking": 1,
     "soft_losses": 1,
     "startup": 1,
     "tensor_groups": 1,

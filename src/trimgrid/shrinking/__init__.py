@@ -1,0 +1,1 @@
+"""Units that do nothing leave a model for good."""
