@@ -352,6 +352,9 @@ def test_a_sparse_export_stands_beside_the_dense_file(
     assert told.startswith(f"{file} (tflite, float16, zeros left out)\n")
     assert "float16, sparse: on 1 thread" in told
     assert "than the dense file" in " ".join(told.split())
+    code = code_of("export", run, "slow ramp", "-o", file.replace("tflite", "h5"), "--shrink")
+    assert code == 0
+    assert "\n  Shrunk  " in capsys.readouterr().out
 
 
 def test_a_study_file(finished: Path) -> None:

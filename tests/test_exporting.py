@@ -34,6 +34,7 @@ from trimgrid.export.samples import Samples
 from trimgrid.masks import magnitude_mask
 from trimgrid.measures.error_measures import error_measure
 from trimgrid.prunable import prunable_variables
+from trimgrid.shrinking.shrunk import Shrunk
 
 PAIRS = [(file_format, quantize) for file_format in FORMATS for quantize in FORMATS[file_format]]
 REFUSED = {
@@ -702,4 +703,61 @@ def test_what_can_not_be_sparse(
             samples=case.samples,
             dense_file=tmp_path / "dense.tflite",
         )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.tflite", "a.keras", "a.h5", "a.onnx"])
+def test_units_that_do_nothing_are_left_out(
+    name: str, cases: Callable[[str], Case], children: ChildrenQueue, tmp_path: Path
+) -> None:
+    model = keras.saving.load_model(cases("cnn").file, compile=False)
+    kernel, _ = model.layers[0].get_weights()
+    # Every other filter gives 0 for all inputs, which the next convolution may pad with zeros.
+    model.layers[0].set_weights([kernel * (np.arange(16) % 2), np.full(16, -0.1)])
+    case = make_case(model, MODELS["cnn"][1], tmp_path, 0.0)
+    exported, whole = (
+        export_model(
+            case.file,
+            tmp_path / f"{shrink}-{name}",
+            samples=case.samples,
+            error=mean_square,
+            shrink=shrink,
+            children=children,
+        )
+        for shrink in (True, False)
+    )
+    assert exported.shrunk is not None
+    assert exported.shrunk["removed"] == {model.layers[0].name: 8}
+    assert exported.shrunk["total_weights"] < exported.shrunk["total_weights_before"]
+    assert whole.shrunk is None
+    assert exported.size.plain < whole.size.plain
+    assert exported.max_difference < 1e-5 * exported.output_range
+    assert exported.error == pytest.approx(whole.error, rel=1e-5)
+    assert json.loads(json.dumps(exported.to_dict()))["shrunk"] == exported.shrunk
+
+
+def test_what_is_left_whole_says_why(custom: ModuleType, tmp_path: Path) -> None:
+    own = keras.Sequential([keras.Input((4,)), layers.Dense(3), custom.Odd("go", name="odd")])
+    for model, reason in ((mlp(), None), (own, "odd")):
+        case = make_case(model, normal(4), tmp_path, 0.0)
+        exported = export_model(case.file, tmp_path / "a.h5", samples=case.samples, shrink=True)
+        assert exported.shrunk is not None
+        assert exported.shrunk["removed"] == {}
+        assert (reason or "None") in str(exported.shrunk["reason"])
+
+
+def test_a_shrunk_model_that_answers_otherwise_is_refused(
+    cases: Callable[[str], Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(model: Any) -> Shrunk:
+        model = keras.saving.load_model(cases("mlp").file, compile=False)
+        model.weights[0].assign(2 * model.weights[0])
+        return Shrunk(model, {"a": 1}, {}, 9, 8)
+
+    monkeypatch.setattr("trimgrid.export.exporting.shrink_model", wrong)
+    case = cases("mlp")
+    with pytest.raises(
+        RunError, match="answers otherwise without its idle units: the shrunk model"
+    ):
+        export_model(case.file, tmp_path / "a.keras", samples=case.samples, shrink=True)
     assert not list(tmp_path.iterdir())

@@ -98,19 +98,61 @@ def test_it_says_plainly_that_zeros_do_not_make_it_faster() -> None:
         "on 2 threads no faster than the original (1.00 of its time, 1.00 to 1.00).",
         "float32, sparse: on 1 thread slower than the original (1.50 of its time, 1.50 to 1.50); "
         "on 2 threads slower than the original (1.50 of its time, 1.50 to 1.50).",
-        "Zeros do not make it faster here: they pay off in the size of the file only.",
+        NO_FASTER,
+        "Fastest on 1 thread: original, float32, 1.00 ms.",
+        "Fastest on 2 threads: original, float32, 1.00 ms.",
     ]
-    shrunk = latency_verdicts(latency_of({"dense": 1.0, "shrunk": 0.5}, threads=(1,)))
-    assert shrunk[1:] == [
-        "float32, shrunk: on 1 thread faster than the original (0.50 of its time, 0.50 to 0.50).",
-        "Zeros do not make it faster here: they pay off in the size of the file only.",
-    ]
-    fast = latency_verdicts(latency_of({"dense": 1.0, "sparse": 0.5}, threads=(1,)))
-    assert "faster than the original" in fast[-1]
-    beside = latency_verdicts(latency_of({"sparse": 0.5}, model="original", threads=(1,)))
-    assert beside == [
-        "float32, sparse: on 1 thread faster than the dense file (0.50 of its time, 0.50 to 0.50)."
-    ]
+
+
+NO_FASTER = "Zeros do not make it faster here: they pay off in the size of the file only."
+ONLY_SPARSE = "Zeros make it faster only where they are left out of the file."
+
+
+@pytest.mark.parametrize(
+    ("rounds", "model", "said"),
+    [
+        (
+            {"dense": 1.0, "shrunk": 0.5},
+            "half",
+            [
+                "float32, shrunk: on 1 thread faster than the original (0.50 of its time, 0.50 to "
+                "0.50).",
+                NO_FASTER,
+                "Fastest on 1 thread: half, float32, shrunk, 0.500 ms.",
+            ],
+        ),
+        (
+            {"dense": 1.0, "sparse": 0.5},
+            "half",
+            [
+                "float32, sparse: on 1 thread faster than the original (0.50 of its time, 0.50 to "
+                "0.50).",
+                ONLY_SPARSE,
+                "Fastest on 1 thread: half, float32, sparse, 0.500 ms.",
+            ],
+        ),
+        (
+            {"dense": 0.5},
+            "half",
+            [
+                "float32, dense: on 1 thread faster than the original (0.50 of its time, 0.50 to "
+                "0.50).",
+                "Fastest on 1 thread: half, float32, 0.500 ms.",
+            ],
+        ),
+        (
+            {"sparse": 0.5},
+            "original",
+            [
+                "float32, sparse: on 1 thread faster than the dense file (0.50 of its time, 0.50 "
+                "to 0.50).",
+                "Fastest on 1 thread: original, float32, sparse, 0.500 ms.",
+            ],
+        ),
+    ],
+)
+def test_what_is_said_of_each_outcome(rounds: Any, model: str, said: list[str]) -> None:
+    assert latency_verdicts(latency_of(rounds, model, threads=(1,)))[-len(said) :] == said
 
 
 def test_the_table_has_80_columns_and_all_reasons() -> None:

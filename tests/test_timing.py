@@ -29,10 +29,12 @@ from trimgrid.report.latency_text import latency_text
 
 def dense(inputs: int, units: int, name: str) -> Any:
     model = keras.Sequential([keras.Input((inputs,)), layers.Dense(units), layers.Dense(3)])
-    for each in model.weights:
-        kernel = keras.ops.convert_to_numpy(each)
-        if name == "pruned" and kernel.ndim == 2:
-            each.assign(kernel * magnitude_mask(kernel, 0.9))
+    first, _, second, _ = (keras.ops.convert_to_numpy(each) for each in model.weights)
+    if name == "pruned":
+        model.weights[0].assign(first * magnitude_mask(first, 0.9))
+        model.weights[2].assign(second * (np.arange(units) % 4 == 0)[:, None])
+    if name == "crossed":  # zeros, but every unit has a use
+        model.weights[0].assign(first * ((np.arange(units) + np.arange(inputs)[:, None]) % 2))
     return model
 
 
@@ -41,12 +43,12 @@ def rows(inputs: int) -> Samples:
     return Samples(x, x, np.zeros((20, 3), "float32"), 20, 20)
 
 
-def models(folder: Path, inputs: int, units: int = 16) -> list[LatencyModel]:
+def models(folder: Path, inputs: int, other: str) -> list[LatencyModel]:
     made = []
-    for name in ("original", "pruned"):
+    for name in ("original", other):
         keras.utils.set_random_seed(0)
         made.append(LatencyModel(name, folder / f"{name}.keras"))
-        write_keras(dense(inputs, units, name), made[-1].file)
+        write_keras(dense(inputs, 16, name), made[-1].file)
     return made
 
 
@@ -110,31 +112,34 @@ def test_a_file_that_can_not_be_run(two_sizes: list[Path], tmp_path: Path) -> No
 
 
 def test_dense_and_sparse_beside_the_original(tmp_path: Path) -> None:
-    made = models(tmp_path, 16)
-    measured = measure_latency(made, samples=rows(16), seconds=0.5)
+    measured = measure_latency(models(tmp_path, 16, "pruned"), samples=rows(16), seconds=0.5)
     found = [(file.model, file.quantize, file.storage) for file in measured.files]
     assert found == [
         ("original", "none", "dense"),
         ("pruned", "none", "dense"),
         ("pruned", "none", "sparse"),
+        ("pruned", "none", "shrunk"),
         ("original", "dynamic", "dense"),
         ("pruned", "dynamic", "dense"),
+        ("pruned", "dynamic", "shrunk"),
     ]
     assert all(file.reason is None and len(file.milliseconds) for file in measured.files)
-    sparse = measured.files[2]
-    assert sparse.size is not None
-    assert measured.files[1].size is not None
-    assert sparse.size.plain < measured.files[1].size.plain
+    sizes = [file.size.plain for file in measured.files if file.size is not None]
+    assert sizes[1] == pytest.approx(sizes[0], abs=50)
+    assert sizes[1] > sizes[2] > sizes[3]  # three of four units have gone
+    assert sizes[6] < sizes[5]
     assert max(map(len, latency_text(measured).splitlines())) <= 80
 
 
 def test_what_can_not_be_had_has_its_reason(tmp_path: Path) -> None:
     """Layers with fewer than four inputs are read wrongly where they are stored sparsely."""
-    measured = measure_latency(models(tmp_path, 2), "float16", samples=rows(2), seconds=0.5)
-    wrong = [file for file in measured.files if file.reason is not None]
-    assert [(file.model, file.quantize, file.storage) for file in wrong] == [
-        ("pruned", "float16", "sparse")
-    ]
-    assert "LiteRT answers wrongly where this model's zeros are left out" in str(wrong[0].reason)
-    assert not wrong[0].milliseconds
+    measured = measure_latency(
+        models(tmp_path, 2, "crossed"), "float16", samples=rows(2), seconds=0.5
+    )
+    reasons = {(file.quantize, file.storage): file.reason for file in measured.files if file.reason}
+    assert list(reasons) == [("float16", "sparse"), ("float16", "shrunk")]
+    wrong, whole = reasons.values()
+    assert wrong is not None
+    assert wrong.startswith("LiteRT answers wrongly where this model's zeros are left out")
+    assert whole == "No unit is without use that could be left out"
     assert len([file for file in measured.files if file.milliseconds]) == 4

@@ -87,6 +87,10 @@ def export(
             "size and time beside the dense file.",
         ),
     ] = False,
+    shrink: Annotated[
+        bool,
+        typer.Option("--shrink", help="Leave out units that do nothing: fewer weights, faster."),
+    ] = False,
     max_error: MaxErrorOption = None,
     max_increase: MaxIncreaseOption = None,
     size: SizeOption = None,
@@ -107,7 +111,7 @@ def export(
     from trimgrid.report.export_text import export_text
 
     how = None if quantize is None else quantize.value
-    exported = chosen.export(out, how, sparse=sparse)
+    exported = chosen.export(out, how, sparse=sparse, shrink=shrink)
     if as_json:
         print(json.dumps(exported.to_dict(), indent=2, allow_nan=False))
     else:

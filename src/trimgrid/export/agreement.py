@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,10 +40,11 @@ TOLERANCES = {
     "int8": Tolerance(0.5, 0.05),
     "int4": Tolerance(0.5, 0.2),
 }
-# What a file that is stored sparsely may be off from the same file with its zeros. Correct ones of
-# dense, convolutional and recurrent networks, 50 to 95 % pruned, were below 1e-5 of the range;
-# wrong ones above 0.09 of it, or NaN.
-_STORAGE = Tolerance(0.001, 0.001)
+# What two forms of the same numbers may differ by: a file that is stored sparsely and the same file
+# with its zeros, a model without its idle units and the whole one. Correct files of dense,
+# convolutional and recurrent networks, 50 to 95 % pruned, were below 1e-5 of the range; wrong ones
+# above 0.09 of it, or NaN.
+_SAME = Tolerance(0.001, 0.001)
 # An output is constant if its range is below this share of the range that Keras' has.
 _CONSTANT = 0.01
 # Float32 noise around an output that is 0 everywhere.
@@ -98,7 +99,7 @@ by 4, allowed is 1.08 (output 0, range 4)
 def compare_storage(dense: Sequence[NDArray[Any]], sparse: Sequence[NDArray[Any]]) -> None:
     """Compare the outputs of the same `.tflite` file stored densely and sparsely.
 
-    They have the same weights, so they may differ by rounding only: by `_STORAGE`. Sparse weights
+    They have the same weights, so they may differ by rounding only: by `_SAME`. Sparse weights
     are stored in blocks of four inputs, and those of dense and recurrent layers with fewer inputs
     come out as other numbers or NaN.
 
@@ -112,15 +113,38 @@ def compare_storage(dense: Sequence[NDArray[Any]], sparse: Sequence[NDArray[Any]
 left out of the file, as it does for layers with fewer than four inputs: the converted file's \
 output 0 holds NaN or infinity (1 of 2 values)
     """
+    says = (
+        "LiteRT answers wrongly where this model's zeros are left out of the file, as it does for "
+        "layers with fewer than four inputs"
+    )
+    _compare_same(dense, sparse, says, {"the Keras prediction": "the same file with its zeros"})
+
+
+def compare_shrunk(whole: Sequence[NDArray[Any]], shrunk: Sequence[NDArray[Any]]) -> None:
+    """Compare the outputs of a model and of the same without its idle units: the same but rounding.
+
+    Raises `WrongFileError` as `compare` does.
+
+    >>> compare_shrunk([np.array([[1.0], [2.0]])], [np.array([[1.0], [2.0001]])])
+    """
+    says = "The model answers otherwise without its idle units"
+    words = {"the converted file": "the shrunk model", "the Keras prediction": "the whole one"}
+    _compare_same(whole, shrunk, says, words)
+
+
+def _compare_same(
+    expected: Sequence[NDArray[Any]],
+    found: Sequence[NDArray[Any]],
+    says: str,
+    words: Mapping[str, str],
+) -> None:
     try:
-        compare(dense, sparse, _STORAGE)
+        compare(expected, found, _SAME)
     except WrongFileError as wrong:
         reason = str(wrong).replace("The converted file", "the converted file", 1)
-        reason = reason.replace("the Keras prediction", "the same file with its zeros")
-        raise WrongFileError(
-            "LiteRT answers wrongly where this model's zeros are left out of the file, as it does "
-            f"for layers with fewer than four inputs: {reason}"
-        ) from wrong
+        for before, after in words.items():
+            reason = reason.replace(before, after)
+        raise WrongFileError(f"{says}: {reason}") from wrong
 
 
 def _compare_one(

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from trimgrid.atomic import replacing
 from trimgrid.errors import InputError, first_line
-from trimgrid.export.agreement import TOLERANCES, Agreement, WrongFileError, compare
+from trimgrid.export.agreement import TOLERANCES, Agreement, WrongFileError, compare, compare_shrunk
 from trimgrid.export.child_process import ConversionError
 from trimgrid.export.child_queue import ChildrenQueue
 from trimgrid.export.child_request import ToConvert, convert_in_child
-from trimgrid.export.files import write_h5
+from trimgrid.export.files import save_keras, write_h5
 from trimgrid.export.formats import check_export
 from trimgrid.export.keras_quantize import write_quantized_keras
 from trimgrid.export.samples import Samples
@@ -28,6 +28,8 @@ from trimgrid.legacy.notices import without_notices
 from trimgrid.measures.error_kinds import ErrorMeasure, PairFunction
 from trimgrid.models import fixed_batch, load_saved
 from trimgrid.randomness import isolated_randomness
+from trimgrid.scratch import scratch_folder
+from trimgrid.shrinking.shrunk import shrink_model
 from trimgrid.sizes import FileSize, measure_file
 
 ErrorOf: TypeAlias = Callable[[Any, Any], float]
@@ -45,7 +47,8 @@ class Exported:
     smallest value of that output: what the difference is to be seen against. `error` is the file's
     error on these rows and `keras_error` the Keras model's, None where there is no test data.
     `sparse` tells whether zeros were left out of the file; `latency` then has size and time of the
-    file with them and without.
+    file with them and without. `shrunk` tells what `Shrunk.to_dict` does, None where nothing was
+    to be left out.
     """
 
     path: Path
@@ -59,6 +62,7 @@ class Exported:
     keras_error: float | None
     sparse: bool = False
     latency: Latency | None = None
+    shrunk: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as values that JSON has: the path as text, None for an error of NaN.
@@ -81,6 +85,7 @@ def export_model(
     samples: Samples,
     error: ErrorMeasure | ErrorOf | None = None,
     dense_file: Path | None = None,
+    shrink: bool = False,
     children: ChildrenQueue | None = None,
     timeout: float = 600.0,
 ) -> Exported:
@@ -104,6 +109,10 @@ def export_model(
     With `dense_file` a `.tflite` in float32 or float16 is stored sparsely: zeros are left out of
     the weights of dense layers and convolutions. The same file with all its weights is written to
     `dense_file`, to be compared with; both must give the same answers but for rounding.
+
+    `shrink` leaves units out that do nothing (`trimgrid.shrink_model`), in any format. Without them
+    the model must give the same answers as the whole one but for rounding. Where nothing can be
+    left out, the file is that of the whole model; `Exported.shrunk` says so.
 
     `.tflite` and `.onnx` files are made and run in a child process, Keras on TensorFlow, whatever
     backend this process has; `children` is a queue of them to be used for several exports,
@@ -147,6 +156,12 @@ def export_model(
         model = _load(model_file)
         rows, targets, weights = _whole_batches(model, samples)
         expected = _predict(model, rows)
+        shrunk = shrink_model(model) if shrink else None
+        if shrunk is not None and shrunk.removed:
+            model = shrunk.model
+            model_file = stack.enter_context(scratch_folder()) / "shrunk.keras"
+            save_keras(model, model_file)
+            _check_same(expected, _predict(model, rows))
         unfinished = stack.enter_context(replacing(path))
         if in_keras:
             _write(model, model_file, unfinished, quantize)
@@ -175,6 +190,7 @@ def export_model(
             error=errors[0],
             keras_error=errors[1],
             sparse=sparse,
+            shrunk=None if shrunk is None else shrunk.to_dict(),
         )
 
 
@@ -236,6 +252,13 @@ def _write(model: Any, model_file: Path, path: Path, quantize: str) -> None:
         shutil.copyfile(model_file, path)
     else:
         write_quantized_keras(model, path, quantize)
+
+
+def _check_same(whole: Any, shrunk: Any) -> None:
+    try:
+        compare_shrunk(keras.tree.flatten(whole), keras.tree.flatten(shrunk))
+    except WrongFileError as wrong:
+        raise ConversionError(f"{wrong}. Nothing was written.") from wrong
 
 
 def _compare(expected: list[NDArray[Any]], found: list[NDArray[Any]], quantize: str) -> Agreement:

@@ -44,8 +44,9 @@ def measure_latency(
 
     The first of `models` is what the others are compared with. Each has a file with int8 weights,
     the one that tables tell of, and one in `quantize`; all but the first also have one that is
-    stored sparsely, where `quantize` has it. Every file was run on the `samples` and compared with
-    Keras before it is timed. What can't be had has its reason in the result.
+    stored sparsely, where `quantize` has it, and both without idle units, if there are any. Every
+    file was run on the `samples` and compared with Keras before it is timed. What can't be had has
+    its reason in the result.
 
     Raises `InputError` for a quantization or a time that can't be, and `RunError` if none of the
     files can be made, or LiteRT can't run them.
@@ -63,6 +64,8 @@ def measure_latency(
         for place, model in enumerate(models):
             for kind in kinds:
                 maker.make(model, kind, sparse=place > 0 and kind in SPARSE)
+            if place > 0:
+                maker.make_shrunk(model, kinds)
         files, paths = maker.by_quantization(kinds)
         if not paths:
             raise RunError(f"No file could be made to be timed: {files[0].reason}.")
@@ -107,6 +110,22 @@ class _Maker:
         else:
             self._make_dense(model, quantize, dense)
 
+    def make_shrunk(self, model: LatencyModel, kinds: Sequence[str]) -> None:
+        """Make a model's files without its idle units, if it has any."""
+        for kind in kinds:
+            path = self._folder / f"shrunk-{len(self._made)}.tflite"
+            try:
+                exported = self._export(model, path, kind, shrink=True)
+            except ConversionError as error:
+                self._left(model, kind, "shrunk", error)
+                continue
+            assert exported.shrunk is not None
+            if not exported.shrunk["removed"]:
+                why = exported.shrunk["reason"] or "No unit is without use that could be left out."
+                self._left(model, kind, "shrunk", why)
+                return
+            self._made.append((TimedFile(model.name, kind, "shrunk", exported.size), path))
+
     def by_quantization(self, kinds: Sequence[str]) -> tuple[list[TimedFile], list[Path]]:
         """All files in the order of their quantization, and the paths of those that are there."""
         ordered = sorted(self._made, key=lambda each: kinds.index(each[0].quantize))
@@ -121,12 +140,19 @@ class _Maker:
         else:
             self._made.append((TimedFile(model.name, quantize, "dense", size), path))
 
-    def _left(self, model: LatencyModel, quantize: str, storage: str, error: Exception) -> None:
+    def _left(
+        self, model: LatencyModel, quantize: str, storage: str, error: Exception | str
+    ) -> None:
         reason = str(error).removesuffix("Nothing was written.").strip().removesuffix(".")
         self._made.append((TimedFile(model.name, quantize, storage, reason=reason), None))
 
     def _export(
-        self, model: LatencyModel, path: Path, quantize: str, dense_file: Path | None = None
+        self,
+        model: LatencyModel,
+        path: Path,
+        quantize: str,
+        dense_file: Path | None = None,
+        shrink: bool = False,
     ) -> Exported:
         return export_model(
             model.file,
@@ -134,5 +160,6 @@ class _Maker:
             quantize,
             samples=self._samples,
             dense_file=dense_file,
+            shrink=shrink,
             children=self._children,
         )

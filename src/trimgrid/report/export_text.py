@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from trimgrid.report.latency_text import latency_text
-from trimgrid.terminal_text import printable
+from trimgrid.terminal_text import one_line, printable
 
 if TYPE_CHECKING:
     from trimgrid.export.exporting import Exported
@@ -34,5 +35,17 @@ def export_text(exported: Exported, error_name: str) -> str:
         lines.append(
             f"  {'Error':<16}{'-':>12}  only the study itself knows how to compute it: {error_name}"
         )
+    if exported.shrunk is not None:
+        lines += [_shrunk(exported.shrunk)]
     text = "\n".join(lines) + "\n"
     return text if exported.latency is None else f"{text}\n{latency_text(exported.latency)}"
+
+
+def _shrunk(told: Mapping[str, Any]) -> str:
+    units = sum(told["removed"].values())
+    if not units:
+        why = told["reason"] or "no unit is without use that could be left out"
+        return f"  {'Shrunk':<16}{'-':>12}  {one_line(why)}"
+    before, after = told["total_weights_before"], told["total_weights"]
+    left = "1 unit" if units == 1 else f"{units:,} units"
+    return f"  {'Shrunk':<16}{after:>12,} weights of {before:,}: without {left}"

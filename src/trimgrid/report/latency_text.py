@@ -62,6 +62,7 @@ def latency_verdicts(latency: Latency) -> list[str]:
     ...     print(each)
     float32, dense: on 1 thread no faster than the original (1.01 of its time, 0.99 to 1.03).
     Zeros do not make it faster here: they pay off in the size of the file only.
+    Fastest on 1 thread: original, float32, 1.00 ms.
     """
     first: dict[str, TimedFile] = {}
     said = []
@@ -76,10 +77,39 @@ def latency_verdicts(latency: Latency) -> list[str]:
             times = f"{ratio.median:.2f} of its time, {ratio.low:.2f} to {ratio.high:.2f}"
             parts.append(f"on {_threads(count)} {word} than {against} ({times})")
         said.append(f"{quantized(file.quantize)}, {file.storage}: {'; '.join(parts)}.")
-    zeros = [file for file in latency.files if file.ratios and file.storage != "shrunk"]
-    if zeros and not any(file.faster(count) for file in zeros for count in file.ratios):
+    compared = [file for file in latency.files if file.ratios]
+    dense, sparse = (
+        [file for file in compared if file.storage == storage] for storage in ("dense", "sparse")
+    )
+    if any(map(_ever_faster, sparse)) and dense and not any(map(_ever_faster, dense)):
+        said.append("Zeros make it faster only where they are left out of the file.")
+    elif (dense or sparse) and not any(map(_ever_faster, dense + sparse)):
         said.append("Zeros do not make it faster here: they pay off in the size of the file only.")
+    if compared:
+        said += [_fastest(latency, count) for count in latency.threads]
     return said
+
+
+def _ever_faster(file: TimedFile) -> bool:
+    return any(file.faster(count) for count in file.ratios)
+
+
+def _fastest(latency: Latency, threads: int) -> str:
+    """The file of the least median; what is within the noise of it may be as fast."""
+    timed = [file for file in latency.files if threads in file.milliseconds]
+    best = min(timed, key=lambda file: file.milliseconds[threads].median)
+    time = milliseconds(best.milliseconds[threads].median)
+    return f"Fastest on {_threads(threads)}: {file_name(best)}, {time} ms."
+
+
+def file_name(file: TimedFile) -> str:
+    """Return a file's name: its model, its numbers, how it is stored.
+
+    >>> file_name(TimedFile("half", "none", "sparse"))
+    'half, float32, sparse'
+    """
+    storage = "" if file.storage == "dense" else f", {file.storage}"
+    return f"{one_line(printable(file.model))}, {quantized(file.quantize)}{storage}"
 
 
 def latency_table(latency: Latency) -> dict[str, Any]:
@@ -89,9 +119,7 @@ def latency_table(latency: Latency) -> dict[str, Any]:
     """
     rows = []
     for file in latency.files:
-        storage = "" if file.storage == "dense" else f", {file.storage}"
-        name = f"{file.model}, {quantized(file.quantize)}{storage}"
-        rows.append([name, *_cells(file, 2 + len(latency.threads))])
+        rows.append([file_name(file), *_cells(file, 2 + len(latency.threads))])
     words = [*latency_verdicts(latency), *(note for file in latency.files for note in _notes(file))]
     return {
         "head": ["File", *_head(latency)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from trimgrid.models import copy_model, count_weights
@@ -31,6 +31,12 @@ class Shrunk:
     total_weights_before: int
     total_weights: int
     reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the model, as values that JSON has."""
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        del told["model"]
+        return {**told, "removed": dict(self.removed), "left": dict(self.left)}
 
 
 def shrink_model(model: Any) -> Shrunk:

@@ -119,6 +119,7 @@ class StoredAttempt(AttemptInfo):
         error: Callable[[Any, Any], float] | None = None,
         *,
         sparse: bool = False,
+        shrink: bool = False,
     ) -> Exported:
         """Write the model as the file to ship, run that file, and tell how it compares.
 
@@ -130,7 +131,8 @@ class StoredAttempt(AttemptInfo):
         study's, unless that is a function, which no file holds.
 
         `sparse` leaves zeros out of a .tflite, in float32 (its default then) or float16, and tells
-        the size and the time of the file with them and without, `Exported.latency`.
+        the size and the time of the file with them and without, `Exported.latency`. `shrink` leaves
+        units out that do nothing, `Exported.shrunk`: see `trimgrid.shrink_model`.
 
         What was found is added to `exports`, here and in the run directory.
 
@@ -155,7 +157,13 @@ class StoredAttempt(AttemptInfo):
         with RunLock(self.folder), scratch_folder() as scratch:
             dense = scratch / "dense.tflite" if sparse else None
             exported = export_model(
-                self.model_file, path, quantize, samples=samples, error=measure, dense_file=dense
+                self.model_file,
+                path,
+                quantize,
+                samples=samples,
+                error=measure,
+                dense_file=dense,
+                shrink=shrink,
             )
             if dense is not None:
                 exported = with_latency(exported, dense, self.name)
@@ -169,7 +177,8 @@ class StoredAttempt(AttemptInfo):
         """Measure how long one inference takes, beside the original, and keep it.
 
         Of both the .tflite that tables tell of (int8 weights) is timed and one in `quantize`, by
-        default float32; of the attempt also the latter with its zeros left out. All take turns, for
+        default float32; of the attempt also the latter with its zeros left out, and both without
+        the units that do nothing, where there are any. All take turns, for
         `seconds` on one thread and on all cores, in a process of their own; what else the machine
         does meanwhile is in the times. `latency` and `latency_ms` are set, here and in the run
         directory, and the original's `latency_ms` there.
