@@ -26,6 +26,8 @@ def rebuild(model: Any, graph: Graph, behaviors: Sequence[Behavior], solution: S
             if path in builder.followed or not isinstance(old, keras.Model):
                 new.set_weights(builder.weights(path, old))
             _copy_settings(old, new)
+            for name in builder.initializers(path, old):
+                setattr(new, name, getattr(old, name))
         if smaller.dtype_policy != model.dtype_policy:
             smaller.dtype_policy = model.dtype_policy
     seed_random_layers(smaller, 0)
@@ -67,6 +69,8 @@ class _Builder:
         if "layer" in entry["config"]:  # of a wrapper
             entry = entry["config"]["layer"]
         inner = entry["config"]
+        # Random numbers that are not kept: JAX would compile their making for each new shape.
+        inner.update(dict.fromkeys(self.initializers(path, call.layer), "zeros"))
         if self._needs_bias(path):
             inner["use_bias"] = True
         kept = self._solution.kept.get(call.output)
@@ -77,6 +81,12 @@ class _Builder:
             inner["target_shape"] = (*others, last if last == -1 else kept.size)
         elif behavior.size is not None:
             inner[behavior.size] = kept.size
+
+    def initializers(self, path: str, layer: Any) -> list[str]:
+        """Return the arguments of a layer that say how weights begin, if it may change its size."""
+        if path not in self.followed or not isinstance(self.followed[path][1], Mixing | Giving):
+            return []
+        return [name for name in layer.get_config() if name.endswith("_initializer")]
 
     def _needs_bias(self, path: str) -> bool:
         return bool(np.any(self._solution.folds.get(path, 0)))

@@ -11,7 +11,6 @@ from keras import layers
 from trimgrid.shrinking import rules_merging, rules_mixing, rules_passing
 from trimgrid.shrinking.behaviors import Behavior, Blocking
 from trimgrid.shrinking.graph import Call, Graph, Shape
-from trimgrid.shrinking.kinds import all_layers
 
 Rule: TypeAlias = Callable[[Call, Sequence[Shape]], Behavior]
 
@@ -98,30 +97,20 @@ _OPERATIONS = {"Add", "Subtract", "Multiply", "Maximum", "Minimum"}
 
 def behaviors(graph: Graph) -> list[Behavior]:
     """Return for each call of a graph what it does to channels."""
-    masked = any(_makes_masks(each) for call in graph.calls for each in all_layers(call.layer))
-    return [
-        _behavior(call, [graph.shapes[each] for each in call.inputs], masked)
-        for call in graph.calls
-    ]
+    return [_behavior(call, [graph.shapes[each] for each in call.inputs]) for call in graph.calls]
 
 
-def _behavior(call: Call, shapes: Sequence[Shape], masked: bool) -> Behavior:
+def _behavior(call: Call, shapes: Sequence[Shape]) -> Behavior:
     if not shapes:
         return Blocking(f"{call.path!r} is an input of the model")
     kind = type(call.layer)
     rule = _RULES.get(kind)
     if rule is None and not isinstance(call.layer, keras.Layer) and kind.__name__ in _OPERATIONS:
         rule = rules_merging.merge
-    if rule is rules_passing.unchanged and masked and kind is layers.GlobalAveragePooling1D:
-        rule = rules_passing.masked_mean
     if rule is None:
         return Blocking(f"{kind.__name__} {call.path!r} may read all channels together")
-    if not call.plain:
+    if not call.plain:  # Keras tells a mask that comes along by itself as an argument, too
         return Blocking(f"{call.path!r} is called with more than tensors")
     if any(len(each) < 2 for each in shapes):
         return Blocking(f"{call.path!r} has an input without an axis of channels")
     return rule(call, shapes)
-
-
-def _makes_masks(layer: Any) -> bool:
-    return isinstance(layer, layers.Masking) or bool(getattr(layer, "mask_zero", False))

@@ -24,13 +24,6 @@ def unchanged(call: Call, shapes: Sequence[Shape]) -> Behavior:
     return _apart(call, shapes[0], lambda known: known)
 
 
-def masked_mean(call: Call, shapes: Sequence[Shape]) -> Behavior:
-    """The rule of GlobalAveragePooling1D, whose mean of no step at all is not a number."""
-    if call.layer.data_format == "channels_first":
-        return Blocking(f"{call.path!r} has its channels first, which is not followed")
-    return _apart(call, shapes[0], lambda known: Known.nothing(known.constant.size))
-
-
 def zeros_stay(call: Call, shapes: Sequence[Shape]) -> Behavior:
     """The rule of layers that put zeros in or interpolate: only a constant 0 comes out as one."""
     if getattr(call.layer, "data_format", None) == "channels_first":
