@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 collect_ignore: list[str] = []
 if find_spec("tensorflow_model_optimization") is None:
-    legacy = ("fitting", "planned", "wrapping")
+    legacy = ("fitting", "planned", "toolkit", "wrapping")
     collect_ignore = [f"trimgrid/legacy/{name}.py" for name in legacy]
     collect_ignore.append("trimgrid/engines/tfmot.py")
 else:

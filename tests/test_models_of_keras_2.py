@@ -125,6 +125,22 @@ def test_one_that_changes_something_is_refused(ending: str, tmp_path: Path) -> N
     )
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_weights_alone_are_no_model(tmp_path: Path) -> None:
+    model = recurrent()
+    model.save(tmp_path / "old.h5")
+    with h5py.File(aged(tmp_path / "old.h5", time_major=False), "r+") as file:
+        del file.attrs["model_config"]
+    model.save_weights(tmp_path / "new.weights.h5")
+    for name in ("old.h5", "new.weights.h5"):
+        with pytest.raises(InputError) as raised:
+            load_model(tmp_path / name)
+        assert str(raised.value) == (
+            "A model file must hold a model, and not its weights alone. Received: "
+            f"{str(tmp_path / name)!r}. Build the model anew, load_weights(file), and save it."
+        )
+
+
 @pytest.mark.skipif(find_spec("tf_keras") is not None, reason="tf_keras is installed")
 def test_a_result_of_tf_keras_needs_it(tmp_path: Path) -> None:
     recurrent().save(tmp_path / "model.keras")

@@ -210,6 +210,15 @@ def test_what_is_said_of_one_that_stops_short(
         assert re.search(said, found)
 
 
+def test_a_schedule_that_does_not_tell_its_config_is_none() -> None:
+    class Silent(FromTFMOT):
+        def get_config(self) -> dict[str, Any]:
+            raise NotImplementedError
+
+    schedule = Silent({})
+    assert known_schedule(schedule) is schedule
+
+
 def test_nothing_is_said_of_our_own_timing() -> None:
     assert stops_short(PolynomialDecay(0.0, 0.8, end_step=250), 300) is None
     assert stops_short(None, 300) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import keras
@@ -13,7 +12,7 @@ from trimgrid.iterative import rewinds_rates
 from trimgrid.optimizers import unscaled
 from trimgrid.pruning import MagnitudePruning
 from trimgrid.schedule_kinds import is_trained
-from trimgrid.schedules import stops_short
+from trimgrid.schedules import warn_of_stop
 from trimgrid.timed import masks_epoch_ends
 
 
@@ -97,9 +96,8 @@ class BeginPruning(keras.callbacks.Callback):  # type: ignore[misc]
                     "MagnitudePruning(..., steps_per_epoch=)."
                 )
             optimizer.steps_per_epoch = batches
-        short = None if steps is None else stops_short(optimizer.schedule, steps)
-        if short is not None:
-            warnings.warn(f"{optimizer.schedule!r}: {short}", stacklevel=2)
+        if optimizer.steps is None and steps is not None:  # else the optimizer has warned
+            warn_of_stop(optimizer.schedule, steps)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Note whether the fit went on to its end."""

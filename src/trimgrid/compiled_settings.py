@@ -65,7 +65,8 @@ def compiled_settings(model: Any) -> Settings:
     ('mse', 'SGD', ('mae',))
     """
     if is_legacy(model):
-        return Settings(**legacy_settings(model))
+        left_out = _left_out(model.get_compile_config() or {})
+        return Settings(**legacy_settings(model), left_out=left_out)
     if not model.compiled:
         return Settings(no_loss="a model that is not compiled")
     if type(model).compile is not keras.Model.compile:

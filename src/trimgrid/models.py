@@ -107,7 +107,7 @@ def sample_inputs(model: Any, rows: int = 4) -> Any:
 
     def sample(tensor: Any) -> Any:
         shape = [rows, *(size or 1 for size in tensor.shape[1:])]
-        dtype = str(tensor.dtype)
+        dtype = keras.backend.standardize_dtype(tensor.dtype)
         if dtype.startswith(("float", "bfloat")):
             return generator.random(shape, "float32")
         return generator.integers(256 if dtype == "uint8" else 2, size=shape).astype(dtype)
@@ -189,6 +189,11 @@ def load_model(path: str | Path) -> Any:
             raise InputError(
                 "A model file must hold no code, and code in it is never run. "
                 f"Received: {str(path)!r} with a Lambda layer. Replace it by a registered layer."
+            ) from error
+        if "No model config found" in str(error):
+            raise InputError(
+                "A model file must hold a model, and not its weights alone. "
+                f"Received: {str(path)!r}. Build the model anew, load_weights(file), and save it."
             ) from error
         if written_by_keras_2(path):
             strip = "in TFMOT's prune_scope(), strip_pruning(model), "

@@ -13,6 +13,7 @@ import numpy as np
 from trimgrid.allocation.overrides import matches
 from trimgrid.errors import InputError
 from trimgrid.legacy.telling import is_legacy
+from trimgrid.models import copy_model
 
 # Names that Keras' layers give to variables which hold no connections, and what they are.
 _NOT_CONNECTIONS = {
@@ -69,13 +70,21 @@ def prunable_variables(
     end after a slash: "dense_3/kernel", "conv_1/*". With `include` only what it matches is pruned,
     and a bias or normalization that it matches is pruned too; `exclude` wins over `include`.
 
-    Raises `InputError` for a pattern that matches nothing, with the paths there are.
+    Raises `InputError` for a pattern that matches nothing, with the paths there are, and for
+    variables of another library, such as those of a `tf_keras` model.
 
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="out")])
     >>> [(each.variable.name, each.reason) for each in prunable_variables(model.variables)]
     [('kernel', None), ('bias', 'bias')]
     """
     variables = list(variables)
+    for each in variables:
+        if not hasattr(each, "path"):
+            raise InputError(
+                "Variables must be those of a Keras 3 model. "
+                f"Received: {getattr(each, 'name', each)!r}, a {type(each).__name__}. Give a "
+                "tf_keras model to a Study, or load it into Keras 3: save it as .h5 and load_model."
+            )
     for name, patterns in (("include", include), ("exclude", exclude)):
         for pattern in patterns or ():
             if not any(_matches(variable, [pattern]) for variable in variables):
@@ -92,6 +101,8 @@ def prunable_weights(model: Any) -> list[PrunableVariable]:
 
     Of a `tf_keras` model TFMOT decides, by the layers that it knows: frozen ones too.
 
+    Raises `InputError` for a `tf_keras` model that can't be copied.
+
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     >>> [each.reason for each in prunable_weights(model)]
     [None, 'bias']
@@ -100,12 +111,14 @@ def prunable_weights(model: Any) -> list[PrunableVariable]:
         return prunable_variables(model.weights)
     from trimgrid.legacy.wrapping import legacy_weights  # TFMOT is loaded for this alone
 
+    copy = copy_model(model)
+
     return [
         PrunableVariable(
             each,
             None if each.pruned else _reason(each, None, None) or f"TFMOT can't prune {each.layer}",
         )
-        for each in legacy_weights(model)
+        for each in legacy_weights(copy)
     ]
 
 

@@ -11,12 +11,13 @@ from keras import ops
 
 from trimgrid.allocation.overrides import overridden
 from trimgrid.allocation.setting import Allocation, allocation_of
+from trimgrid.arguments import check_integer
 from trimgrid.errors import InputError
 from trimgrid.iterative import may_rewind
 from trimgrid.mask_choice import MaskChoice
 from trimgrid.prunable import check_prunable
 from trimgrid.schedule_kinds import SCHEDULES
-from trimgrid.schedules import Schedule
+from trimgrid.schedules import Schedule, warn_of_stop
 from trimgrid.tfmot_schedules import known_schedule
 from trimgrid.timed import masks_epoch_ends
 from trimgrid.updates import Updates, planned_updates
@@ -79,7 +80,8 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
 
     Raises `InputError` for a schedule that can't reach its target in `steps`, patterns that match
     nothing, a model without prunable weights, an allocation that is unknown or can't reach the
-    schedule's target, and one pruning optimizer around another.
+    schedule's target, and one pruning optimizer around another. Warns (`UserWarning`) of a schedule
+    in TFMOT's timing that stops short of its target in `steps`.
 
     Source of the method: Zhu & Gupta 2017, "To prune, or not to prune".
 
@@ -119,6 +121,9 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
             )
         if steps is not None:
             schedule.plan(steps)
+            warn_of_stop(schedule, steps)
+        if steps_per_epoch is not None:
+            steps_per_epoch = check_integer("steps_per_epoch", steps_per_epoch, minimum=1)
         super().__init__(learning_rate=0.0, name=name)
         self.inner_optimizer = optimizer
         self.schedule = schedule
@@ -419,7 +424,10 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         """Return the optimizer that `get_config` described."""
         read = keras.saving.deserialize_keras_object
         parts = {key: read(config[key], custom_objects) for key in ("optimizer", "schedule")}
-        return cls(**{**config, **parts})
+        steps = config.get("steps")
+        found = cls(**{**config, **parts, "steps": None})
+        found.steps = steps  # what there is to say of it was said when it was new
+        return found
 
 
 def _masked(weights: Any, mask: Any) -> Any:

@@ -8,6 +8,7 @@ fraction of zeros, in [0, 1)), or no update.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
@@ -236,6 +237,16 @@ frequency, or leave timing='tfmot' away.
         f"{100 * schedule.final_sparsity:.1f} %: {why}. Planned updates: "
         f"{_listing(due, sparsity)}. {remedy}, or leave timing='tfmot' away."
     )
+
+
+def warn_of_stop(schedule: object, steps: int) -> None:
+    """Warn (`UserWarning`) of a schedule that never reaches its target in ``steps`` batches.
+
+    >>> warn_of_stop(ConstantSparsity(0.5), 300)
+    """
+    short = stops_short(schedule, steps)
+    if short is not None:
+        warnings.warn(f"{schedule!r}: {short}", stacklevel=3)
 
 
 def _tfmot_sparsity(

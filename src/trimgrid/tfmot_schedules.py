@@ -49,7 +49,10 @@ def _told(schedule: Any) -> tuple[str, Mapping[str, Any]] | None:
     if not isinstance(found, Mapping):
         if isinstance(found, type) or hasattr(found, "plan") or not hasattr(found, "get_config"):
             return None
-        found = found.get_config()
+        try:
+            found = found.get_config()
+        except NotImplementedError:  # a class that does not tell its config is none that we know
+            return None
     name = None
     # Keras puts the whole config into one of its own.
     while isinstance(found, Mapping) and {"class_name", "config"} <= found.keys():

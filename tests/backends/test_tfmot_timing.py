@@ -125,6 +125,13 @@ def test_what_stops_short_is_said(data: Any, tmp_path: Any) -> None:
     model.compile(MagnitudePruning("sgd", short), loss="mse")
     with pytest.warns(UserWarning, match=r"It stops at .* and never reaches its 80\.0 %"):
         model.fit(*data, batch_size=SIZE, epochs=3, callbacks=[BeginPruning()], verbose=0)
+    with pytest.warns(UserWarning, match="It stops at") as told:
+        optimizer = MagnitudePruning("sgd", short, steps=12)
+    assert len(told) == 1
+    model.compile(optimizer, loss="mse")  # which has said it
+    model.fit(*data, batch_size=SIZE, epochs=3, callbacks=[BeginPruning()], verbose=0)
+    again = MagnitudePruning.from_config(optimizer.get_config())
+    assert (again.steps, again.schedule) == (12, short)
     said: list[str] = []
     study = Study(linear(), data, test=data, loss="mse", epochs=3, batch_size=SIZE)
     grid = [AttemptConfig("short", short), AttemptConfig("right", DECAY)]
@@ -141,6 +148,12 @@ def test_a_schedule_that_never_prunes_is_refused_before_training(data: Any, tmp_
     model.compile(MagnitudePruning("sgd", idle), loss="mse")
     with pytest.raises(InputError, match="must prune at least once"):
         model.fit(*data, batch_size=SIZE, callbacks=[BeginPruning()], verbose=0)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, "4"])
+def test_the_length_of_an_epoch_is_a_count(wrong: Any) -> None:
+    with pytest.raises(InputError, match="steps_per_epoch must be an integer of at least 1"):
+        MagnitudePruning("sgd", DECAY, steps_per_epoch=wrong)
 
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")  # so it tells its end

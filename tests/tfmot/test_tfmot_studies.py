@@ -22,6 +22,9 @@ from trimgrid import (
     PolynomialDecay,
     Study,
     article_grid,
+    build_pruning_model,
+    prunable_variables,
+    retrieve_size_of_lite_model,
 )
 from trimgrid.engines.tfmot import TfmotEngine
 from trimgrid.errors import InputError, RunError
@@ -69,7 +72,7 @@ def test_a_study_from_the_model_to_the_files(tmp_path: Path) -> None:
         np.testing.assert_array_equal(mine, its)
     settings = read_manifest(tmp_path / "run").settings
     assert settings["engine"] == "tfmot"
-    assert {"tf_keras", "tfmot"} <= settings["versions"].keys()
+    assert {"tensorflow", "tf_keras", "tfmot"} <= settings["versions"].keys()
     assert settings["training"]["optimizer"]["config"]["learning_rate"] == pytest.approx(0.02)
     half = results["half"]
     assert list(half.history) == ["seed", "epoch", "loss", "mae", "val_loss", "val_mae"]
@@ -258,3 +261,91 @@ def test_copies_and_files_of_tf_keras_models(tmp_path: Path) -> None:
         assert one.read_bytes() == other.read_bytes(), name
     write_keras(model, tmp_path / "again.keras")
     assert (tmp_path / "again.keras").read_bytes() == one.read_bytes()
+
+
+@tf_keras.saving.register_keras_serializable("studies")
+class Nested(tf_keras.Model):  # type: ignore[misc]
+    """A model with a weight of its own, to be put into another."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.dense = tf_keras.layers.Dense(4)
+        self.scale = self.add_weight(name="scale", shape=(4, 4))
+
+    def call(self, inputs: Any) -> Any:
+        return self.dense(inputs) @ self.scale
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+
+def with_nested() -> Any:
+    inputs = tf_keras.Input((4,))
+    return tf_keras.Model(inputs, tf_keras.layers.Dense(1)(Nested(name="inner")(inputs)))
+
+
+def with_function() -> Any:
+    layers = tf_keras.layers
+    return tf_keras.Sequential(
+        [layers.Input((4,)), layers.Lambda(lambda rows: rows * 2), layers.Dense(1)]
+    )
+
+
+def test_what_has_no_copy_is_refused() -> None:
+    with pytest.raises(InputError, match=r"A model must be copyable through its config\. Received"):
+        study(with_function())
+
+
+def test_a_model_inside_with_a_weight_of_its_own(tmp_path: Path) -> None:
+    half = run(study(with_nested()), tmp_path, [HALF])["half"]
+    reasons = {each.path: each.reason for each in half.details.tensors}
+    assert [each for each in reasons.values() if each is None] == [None]
+    assert "TFMOT can't prune Functional" in reasons.values()
+
+
+@pytest.mark.filterwarnings("ignore:Mixed precision")
+def test_mixed_precision(tmp_path: Path) -> None:
+    """The policy counts with which a model was made, whatever it is later."""
+    layers = tf_keras.layers
+    tf_keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        model = tf_keras.Sequential(
+            [layers.Input((4,)), layers.Dense(8), layers.Dense(1, dtype="float32")]
+        )
+        model.compile("adam", loss="mse")
+        one = study(model, loss=None)
+        first = run(one, tmp_path / "mixed", [HALF])["half"]
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+    assert isinstance(one.training.optimizer, keras.optimizers.Adam)
+    other = run(study(model, loss=None), tmp_path / "later", [HALF])["half"]
+    assert first.error == other.error
+    assert [int((each == 0).sum()) for each in other.load().get_weights()[::2]] == [16, 4]
+    policies = [layer.dtype_policy.name for layer in other.load().layers]
+    assert policies == ["mixed_float16", "float32"]
+
+
+def test_an_attempt_has_an_optimizer_of_tf_keras(tmp_path: Path) -> None:
+    mine = replace(HALF, optimizer=tf_keras.optimizers.SGD(0.05))
+    its = replace(HALF, name="its", optimizer=keras.optimizers.SGD(0.05))
+    _, one, other = run(study(mlp()), tmp_path, [mine, its])
+    assert one.error == other.error
+
+
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    model, said = mlp(), list[str]()
+    model.compile("adam", "mse", run_eagerly=True, steps_per_execution=2)
+    run(study(model, loss=None), tmp_path, [HALF], say=said.append)
+    assert any("run_eagerly is left out" in line for line in said)
+    assert any("steps_per_execution is left out" in line for line in said)
+
+
+def test_the_helpers_of_the_article() -> None:
+    model = mlp()
+    plain, zipped = retrieve_size_of_lite_model(model)
+    assert plain > zipped > 0
+    message = r"Received: 'a/kernel:0'.*Give a tf_keras model to a"
+    with pytest.raises(InputError, match=message):
+        build_pruning_model(model, ConstantSparsity(0.5))
+    with pytest.raises(InputError, match=message):
+        prunable_variables(model.variables)

@@ -68,11 +68,7 @@ def train(
     optimizer = scaled_for(model, training.fresh_optimizer())
     steps = len(data.sizes)
     if schedule is not None:
-        options: dict[str, Any] = {
-            "steps": steps * training.epochs,
-            "steps_per_epoch": steps,
-            "allocation": allocation,
-        }
+        options: dict[str, Any] = {"steps_per_epoch": steps, "allocation": allocation}
         if rates is None:
             optimizer = MagnitudePruning(optimizer, schedule, **options)
         else:
@@ -82,7 +78,7 @@ def train(
         model.train_step = distilled_step(model, training, taught_by(original))
     optimizer.build(model.trainable_variables)
     if isinstance(optimizer, MagnitudePruning):
-        optimizer.begin()
+        optimizer.begin(steps * training.epochs)
     progress = Progress(training.epochs, steps, on_epoch, saved)
     if checkpoint is not None:
         progress.go_on_from(checkpoint, model)

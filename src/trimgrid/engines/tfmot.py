@@ -13,7 +13,7 @@ from trimgrid.engines.fit_data import without_end
 from trimgrid.engines.trained import OnEpoch, Trained
 from trimgrid.errors import InputError, RunError, first_line
 from trimgrid.legacy.fitting import Fit, fit
-from trimgrid.legacy.settings import in_keras_2
+from trimgrid.legacy.settings import in_keras_2, scaled_as
 from trimgrid.models import copy_model
 from trimgrid.run_directory.checkpoints import Checkpoints
 from trimgrid.training import Task, Training
@@ -67,7 +67,7 @@ class TfmotEngine:
         if task.schedule is not None:
             plan = np.asarray(task.schedule.plan(steps * training.epochs), np.float32)
         settings = Fit(
-            _compiled(training),
+            self._compiled(training),
             training.epochs,
             steps,
             training.batch_size,
@@ -89,7 +89,7 @@ class TfmotEngine:
         """Call losses and metrics that are functions of the user's own, as TensorFlow will."""
         parts = keras.tree.flatten([training.loss, training.metrics])
         functions = [each for each in parts if callable(each) and not hasattr(each, "get_config")]
-        compiled = _compiled(training)
+        compiled = self._compiled(training)
         if not functions:
             return
         model = copy_model(self._model)
@@ -104,12 +104,12 @@ class TfmotEngine:
                 "Write it with TensorFlow's operations, or set KERAS_BACKEND=tensorflow."
             ) from error
 
-
-def _compiled(training: Training) -> dict[str, Any]:
-    metrics = in_keras_2(training.metrics)
-    return {
-        "optimizer": in_keras_2(training.fresh_optimizer()),
-        "loss": in_keras_2(training.loss),
-        "loss_weights": training.loss_weights,
-        "metrics": list(metrics) if isinstance(metrics, tuple) else metrics,
-    }
+    def _compiled(self, training: Training) -> dict[str, Any]:
+        metrics = in_keras_2(training.metrics)
+        optimizer = in_keras_2(training.fresh_optimizer())
+        return {
+            "optimizer": scaled_as(self._model, optimizer),
+            "loss": in_keras_2(training.loss),
+            "loss_weights": training.loss_weights,
+            "metrics": list(metrics) if isinstance(metrics, tuple) else metrics,
+        }

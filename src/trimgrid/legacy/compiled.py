@@ -24,8 +24,5 @@ def legacy_settings(model: Any) -> dict[str, Any]:
         "optimizer": in_keras_3(model.optimizer),
         "metrics": tuple(in_keras_3(metrics)) if isinstance(metrics, list) else in_keras_3(metrics),
         "loss_weights": config.get("loss_weights"),
-        "left_out": ("weighted_metrics are left out: give the error instead",)
-        if config.get("weighted_metrics")
-        else (),
         "no_loss": "" if loss is not None else "a model that was compiled without a loss",
     }

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_model_optimization as tfmot
 import tf_keras
 from numpy.typing import NDArray
 
@@ -16,6 +15,7 @@ from trimgrid.legacy.copying import made_apart
 from trimgrid.legacy.notices import without_notices
 from trimgrid.legacy.planned import PlannedSparsity
 from trimgrid.legacy.telling import wrappers
+from trimgrid.legacy.toolkit import tfmot
 from trimgrid.legacy.wrapping import wrapped
 
 

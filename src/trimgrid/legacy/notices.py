@@ -6,12 +6,17 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_KNOWN = ("triggered tf.function retracing", "Compiled the loaded model, but")
+_KNOWN = (
+    "triggered tf.function retracing",
+    "Compiled the loaded model, but",
+    "Check your callbacks",
+)
 
 
 @contextmanager
 def without_notices() -> Iterator[None]:
-    """Hold back notes that a new model is a new trace, and that one was never compiled.
+    """Hold back notes that a new model is a new trace, that one was never compiled, and that the
+    callbacks, which are our own, are slow beside small batches.
 
     >>> with without_notices():
     ...     logging.getLogger("tensorflow").warning("5 calls triggered tf.function retracing")

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_model_optimization as tfmot
 from numpy.typing import NDArray
+
+from trimgrid.legacy.toolkit import tfmot
 
 
 class PlannedSparsity(tfmot.sparsity.keras.PruningSchedule):  # type: ignore[misc]

@@ -50,6 +50,19 @@ def in_keras_2(thing: Any) -> Any:
     return _each(thing, _in_keras_2)
 
 
+def scaled_as(model: Any, optimizer: Any) -> Any:
+    """Return an optimizer of `tf_keras` as `compile` of this model takes it.
+
+    A model of mixed precision scales its loss. Keras tells it by the global policy at the time when
+    a model is made, which a copy may have no more.
+    """
+    if model.dtype_policy.name != "mixed_float16":
+        return optimizer
+    import tf_keras
+
+    return tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
+
+
 def _each(thing: Any, convert: Any) -> Any:
     if isinstance(thing, Mapping):
         return {key: _each(part, convert) for key, part in thing.items()}

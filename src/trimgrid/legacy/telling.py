@@ -59,6 +59,10 @@ def legacy_versions() -> dict[str, str]:
     return {NAME: version("tf_keras"), "tfmot": version("tensorflow-model-optimization")}
 
 
+class _Asked(Exception):  # noqa: N818
+    """Keras asks for the copy of a layer."""
+
+
 def check_trainable_by_tfmot(model: Any) -> None:
     """Check that TFMOT is installed and can wrap the layers of a model of `tf_keras`.
 
@@ -68,7 +72,7 @@ def check_trainable_by_tfmot(model: Any) -> None:
         "A model of tf_keras",
         "tfmot",
         "TFMOT, which prunes it",
-        "tensorflow_model_optimization",
+        "trimgrid.legacy.toolkit",
         NAME,
     )
     if wrappers(model):
@@ -77,11 +81,13 @@ def check_trainable_by_tfmot(model: Any) -> None:
             f"{model.name!r}, whose layers TFMOT has wrapped already. Give strip_pruning(model)."
         )
 
-    def anew(layer: Any) -> Any:
-        return type(layer).from_config(layer.get_config())
+    def asked(layer: Any) -> Any:
+        raise _Asked
 
     try:  # with a function only models that consist of layers are cloned
-        made_apart(lambda: tf_keras.models.clone_model(model, clone_function=anew))
+        made_apart(lambda: tf_keras.models.clone_model(model, clone_function=asked))
+    except _Asked:
+        pass
     except ValueError as error:
         raise InputError(
             "TFMOT prunes Sequential and functional models of tf_keras. Received: "

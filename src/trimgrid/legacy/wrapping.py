@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from trimgrid.legacy.copying import copy_legacy
+from trimgrid.legacy.copying import made_apart
 from trimgrid.legacy.telling import wrappers
+from trimgrid.legacy.toolkit import tfmot
 
 
 def wrapped(model: Any, schedule: Any) -> Any:
@@ -29,7 +29,10 @@ def wrapped(model: Any, schedule: Any) -> Any:
             except ValueError:  # a subclassed one: nobody knows its layers' order
                 return layer
         try:
-            found = tfmot.sparsity.keras.prune_low_magnitude(layer, pruning_schedule=schedule)
+            # The wrapper casts the inputs, so that it must have the layer's types.
+            found = tfmot.sparsity.keras.prune_low_magnitude(
+                layer, pruning_schedule=schedule, dtype=layer.dtype_policy
+            )
         except ValueError:
             return layer
         return found if layer.get_prunable_weights() else layer
@@ -57,12 +60,12 @@ class LegacyWeight:
 
 
 def legacy_weights(model: Any) -> list[LegacyWeight]:
-    """Return the weights of a model in the order of `get_weights`; the model stays as it is."""
-    copy = copy_legacy(model)
-    inside = wrappers(wrapped(copy, tfmot.sparsity.keras.ConstantSparsity(0.5, 0)))
+    """Return the weights of a model, a copy that may be changed, in the order of `get_weights`."""
+    schedule = tfmot.sparsity.keras.ConstantSparsity(0.5, 0)
+    inside = wrappers(made_apart(lambda: wrapped(model, schedule)))
     pruned = {id(weight) for each in inside for weight in each.layer.get_prunable_weights()}
-    trained = {id(weight) for weight in copy.trainable_weights}
-    kinds = {id(weight): type(layer).__name__ for layer in _seen(copy) for weight in layer.weights}
+    trained = {id(weight) for weight in model.trainable_weights}
+    kinds = {id(weight): type(layer).__name__ for layer in _seen(model) for weight in layer.weights}
     return [
         LegacyWeight(
             path := str(weight.name).split(":")[0],
@@ -70,10 +73,10 @@ def legacy_weights(model: Any) -> list[LegacyWeight]:
             tuple(weight.shape),
             str(weight.dtype.name),
             id(weight) in trained,
-            kinds[id(weight)],
+            kinds.get(id(weight), type(model).__name__),
             id(weight) in pruned,
         )
-        for weight in copy.weights
+        for weight in model.weights
     ]
 
 

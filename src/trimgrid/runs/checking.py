@@ -20,6 +20,7 @@ from trimgrid.grids.grid import AttemptConfig, check_grid
 from trimgrid.iterative import planned_rate_rounds
 from trimgrid.learning_rates import AS_IS, REWIND, rate_plan
 from trimgrid.legacy.refusing import check_tfmot_attempts
+from trimgrid.legacy.settings import in_keras_3
 from trimgrid.legacy.telling import is_legacy
 from trimgrid.mask_choice import MaskChoice
 from trimgrid.prunable import check_prunable_model
@@ -137,7 +138,7 @@ def tasks_of(
     own, rates = training, None
     with told_of(attempt.name):
         if attempt.optimizer is not None:
-            own = replace(training, optimizer=attempt.optimizer)
+            own = replace(training, optimizer=in_keras_3(attempt.optimizer))
         rate = attempt.learning_rate
         if isinstance(rate, Real):
             own = own.with_learning_rate(float(rate))

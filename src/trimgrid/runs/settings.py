@@ -96,8 +96,12 @@ def versions(model: Any) -> dict[str, str]:
         "trimgrid": __version__,
         "keras": keras.__version__,
         backend: version(computes),
-        **(legacy_versions() if is_legacy(model) else {}),
+        **(_legacy_versions() if is_legacy(model) else {}),
     }
+
+
+def _legacy_versions() -> dict[str, str]:
+    return {"tensorflow": version(_tensorflow_package()), **legacy_versions()}
 
 
 def _tensorflow_package() -> str:
