@@ -27,14 +27,14 @@ browser:
 
 # The tests on JAX, then those that depend on the backend on TensorFlow too. `test-all` has those
 # marked as slow as well: twice the time.
-test: SELECTED := -m "not slow"
+test test-tfmot: SELECTED := -m "not slow"
 test test-all: setup
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SELECTED)
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SELECTED) tests/backends
 
 # The tests beside TFMOT itself, in an environment that has it: it needs Keras 2 and an older absl.
 test-tfmot: .venv-tfmot/ready
-	KERAS_BACKEND=jax .venv-tfmot/bin/python -m pytest -n 2 --dist worksteal tests/tfmot
+	KERAS_BACKEND=jax .venv-tfmot/bin/python -m pytest -n 2 --dist worksteal $(SELECTED) tests/tfmot
 	KERAS_BACKEND=tensorflow .venv-tfmot/bin/python -m pytest -n 2 --dist worksteal -k "those_of_tfmot" \
 		tests/tfmot/test_trainings.py
 

@@ -12,6 +12,7 @@ import benchmarks.examples_cold
 import benchmarks.grid_size
 import benchmarks.grid_training
 import benchmarks.kills
+import benchmarks.latency
 import benchmarks.mask_selection
 import benchmarks.page
 import benchmarks.quality
@@ -26,6 +27,7 @@ BENCHMARKS = {
     "allocation_cost": benchmarks.allocation_cost.measure,
     "examples_cold": benchmarks.examples_cold.measure,
     "kills": benchmarks.kills.measure,
+    "latency": benchmarks.latency.measure,
     "page": benchmarks.page.measure,
     "quality": benchmarks.quality.measure,
 }

@@ -33,6 +33,7 @@ FLOORS = {
     "interruption": 0,
     "iterative": 0,
     "json_values": 0,
+    "latency": 0,
     "learning_rates": 0,
     "masks": 0,
     "memory_size": 0,

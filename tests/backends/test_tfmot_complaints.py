@@ -21,6 +21,7 @@ from trimgrid import (
     Study,
     measure_model,
     prunable_variables,
+    shrink_model,
 )
 
 GUIDE = Path(__file__).parents[2] / "docs" / "coming-from-tfmot.md"
@@ -158,6 +159,20 @@ def test_a_layer_that_is_used_twice_counts_its_steps_once() -> None:
     assert seen == [0.0, 0.0, 0.5]
 
 
+@answers(541, 732)
+def test_units_of_which_nothing_is_left_are_removed() -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(8), layers.Dense(2)])
+    kernel, bias = model.layers[0].get_weights()
+    model.layers[0].set_weights([kernel * (np.arange(8) % 2), bias + 1])
+    shrunk = shrink_model(model)
+    assert shrunk.model.layers[0].units == 4
+    assert (shrunk.total_weights_before, shrunk.total_weights) == (58, 30)
+    x = rows(4)
+    np.testing.assert_allclose(
+        shrunk.model.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-5
+    )
+
+
 @answers(409)
 def test_half_precision(dtype_policy: Any) -> None:
     with dtype_policy("mixed_float16"):
@@ -186,6 +201,6 @@ def test_each_line_of_the_guide_has_a_test() -> None:
         if not line.rstrip("| ").endswith("Not here yet.")
         for number in re.findall(r"#(\d+)", line.split("|")[1])
     }
-    # Those of speed and of files are answered by tests/test_latency.py and tests/test_exporting.py.
+    # Those of speed by test_latency.py and test_timing.py, those of files by test_exporting.py.
     elsewhere = {173, 611, 1135, 206}
     assert claimed == ANSWERED | elsewhere

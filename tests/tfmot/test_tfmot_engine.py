@@ -60,7 +60,9 @@ def same(one: Any, other: Any) -> bool:
 @pytest.mark.parametrize(
     "schedule",
     [
-        tfmot.sparsity.keras.ConstantSparsity(0.5, 2, frequency=3),
+        pytest.param(
+            tfmot.sparsity.keras.ConstantSparsity(0.5, 2, frequency=3), marks=pytest.mark.slow
+        ),
         tfmot.sparsity.keras.PolynomialDecay(0.1, 0.9, 1, 9, frequency=2),
     ],
     ids=["constant", "polynomial"],

@@ -94,11 +94,22 @@ def test_a_study_from_the_model_to_the_files(tmp_path: Path) -> None:
     old = tf_keras.models.load_model(tmp_path / "small.h5")
     np.testing.assert_array_equal(old.get_weights()[0], loaded.get_weights()[0])
     assert [layer.name for layer in old.layers] == [layer.name for layer in model.layers]
+    whole = half.export(tmp_path / "small.tflite", sparse=True, shrink=True)
+    assert whole.sparse
+    assert "tf_keras" in whole.shrunk["reason"]
+    measured = half.measure_latency(seconds=0.3)
+    assert results["half"].latency_ms == measured.find("half", "dynamic").milliseconds[1].median
     with pytest.raises(RunError, match="Keras 2 has no quantized layers"):
         half.export(tmp_path / "other.keras", "int8")
 
 
-@pytest.mark.parametrize("build", [cnn, lstm, embedding, bidirectional])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lstm,
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (cnn, embedding, bidirectional)),
+    ],
+)
 def test_other_layers(build: Any, tmp_path: Path) -> None:
     results = run(study(build()), tmp_path, [HALF], tflite=True)
     assert {info.status for info in results} == {"ok"}
