@@ -27,7 +27,7 @@ from trimgrid.masks import magnitude_mask
 from trimgrid.prunable import prunable_variables
 
 SPARSITIES = (0.5, 0.9, 0.98)
-_SECONDS = 20.0
+_SECONDS = 10.0
 _HALF = "half of the units"
 
 
@@ -82,10 +82,11 @@ def _time(build: Callable[[], Any], zeros: float | str, quick: bool) -> Latency:
     model = build()
     rows = np.random.default_rng(0).normal(size=(8, *model.input_shape[1:])).astype("float32")
     with tempfile.TemporaryDirectory(prefix="trimgrid-latency-") as folder:
-        models = [LatencyModel(name, Path(folder, f"{name}.keras")) for name in ("all", "pruned")]
-        write_keras(model, models[0].file)
+        files = [Path(folder, name) for name in ("all.keras", "pruned.keras")]
+        write_keras(model, files[0])
         _without_half(model) if isinstance(zeros, str) else _prune(model, zeros)
-        write_keras(model, models[1].file)
+        write_keras(model, files[1])
+        models = [LatencyModel(each.stem, each, each.stem == "pruned") for each in files]
         samples = Samples(rows, rows, model.predict(rows, verbose=0), 8, 8)
         return measure_latency(models, samples=samples, seconds=1.0 if quick else _SECONDS)
 

@@ -324,9 +324,8 @@ def test_latency_and_what_is_shown_of_it(run: str, capsys: pytest.CaptureFixture
     assert "float32, dense: on 1 thread" in told.out
     slow, original = (load_results(run)[each] for each in ("slow ramp", 0))
     assert slow.latency is not None
-    file = slow.latency.find("slow ramp", "dynamic")
-    assert file is not None
-    assert slow.latency_ms == file.milliseconds[1].median
+    file = slow.latency.all_of("dynamic")[1]
+    assert (file.model, file.milliseconds[1].median) == ("slow ramp", slow.latency_ms)
     assert original.latency is None
     assert original.latency_ms is not None
     assert code_of("show", run) == 0

@@ -34,6 +34,7 @@ from trimgrid.export.samples import Samples
 from trimgrid.masks import magnitude_mask
 from trimgrid.measures.error_measures import error_measure
 from trimgrid.prunable import prunable_variables
+from trimgrid.report.export_text import export_text
 from trimgrid.shrinking.shrunk import Shrunk
 
 PAIRS = [(file_format, quantize) for file_format in FORMATS for quantize in FORMATS[file_format]]
@@ -761,3 +762,62 @@ def test_a_shrunk_model_that_answers_otherwise_is_refused(
     ):
         export_model(case.file, tmp_path / "a.keras", samples=case.samples, shrink=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_fails_while_it_is_timed_leaves_the_old_file(
+    cases: Callable[[str], Case],
+    children: ChildrenQueue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = most_pruned(cases("mlp"), 0.9, tmp_path)
+    (tmp_path / "sparse.tflite").write_text("old")
+
+    def dead(*_: Any) -> None:
+        raise RunError("LiteRT died")
+
+    monkeypatch.setattr("trimgrid.export.exporting.time_files", dead)
+    with pytest.raises(RunError, match="LiteRT died"):
+        export_model(
+            case.file,
+            tmp_path / "sparse.tflite",
+            samples=case.samples,
+            dense_file=tmp_path / "dense.tflite",
+            timed_seconds=1.0,
+            children=children,
+        )
+    assert (tmp_path / "sparse.tflite").read_text() == "old"
+
+
+def test_where_sparse_storage_saves_nothing_the_dense_file_is_exported(
+    cases: Callable[[str], Case], children: ChildrenQueue, tmp_path: Path
+) -> None:
+    case = make_case(mlp(), normal(4), tmp_path, 0.0)
+    exported = export_model(
+        case.file,
+        tmp_path / "sparse.tflite",
+        samples=case.samples,
+        dense_file=tmp_path / "dense.tflite",
+        timed_seconds=1.0,
+        children=children,
+    )
+    assert (exported.sparse, exported.latency) == (False, None)
+    dense = (tmp_path / "dense.tflite").read_bytes()
+    assert (tmp_path / "sparse.tflite").read_bytes() == dense
+    assert "no tensor has so many" in export_text(exported, "loss")
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_rounds_sums_of_fewer_numbers_otherwise(
+    policy: str, dtype_policy: Any, tmp_path: Path
+) -> None:
+    keras.utils.set_random_seed(0)
+    with dtype_policy(policy):
+        wide = [layers.Dense(256, "relu"), layers.Dense(256, "relu"), layers.Dense(3)]
+        model = keras.Sequential([keras.Input((64,)), *wide])
+    kernel, _ = model.layers[0].get_weights()
+    model.layers[0].set_weights([kernel * (np.arange(256) % 2), np.linspace(0.1, 2, 256)])
+    case = make_case(model, normal(64), tmp_path, 0.0)
+    exported = export_model(case.file, tmp_path / "a.h5", samples=case.samples, shrink=True)
+    assert exported.shrunk is not None
+    assert exported.shrunk["removed"] == {model.layers[0].name: 128}

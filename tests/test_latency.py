@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fabricated import latency_of, make_run
+from tests.fabricated import TABLE, info_of, latency_of, make_run
 from trimgrid.errors import InputError
 from trimgrid.latency import (
     Latency,
@@ -26,8 +27,10 @@ from trimgrid.report.page.details import details
 from trimgrid.report.page.predictions import read_predictions
 from trimgrid.report.page.writing import page_html
 from trimgrid.report.run_table import attempt_text, run_table
+from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.attempt_files import set_latency
 from trimgrid.runs.results import load_results
+from trimgrid.sizes import FileSize
 
 
 def test_quartiles_are_those_of_numpy() -> None:
@@ -50,7 +53,14 @@ def test_the_interval_holds_the_true_median_in_95_of_100_cases() -> None:
     for _ in range(1000):
         found = spread_of_ratios(1.2 * random.lognormal(0, 0.3, 30), np.ones(30))
         hits += found.low <= 1.2 <= found.high
-    assert 930 <= hits <= 990
+    assert 940 <= hits <= 990
+
+
+@pytest.mark.parametrize(("count", "place"), [(1, 1), (5, 1), (6, 1), (9, 2), (15, 4), (100, 40)])
+def test_the_ranks_are_those_of_tables(count: int, place: int) -> None:
+    """As tables of the sign test have them: P(B <= place - 1) is at most 2.5 %."""
+    found = spread_of_ratios(np.arange(1, count + 1), np.ones(count))
+    assert (found.low, found.high) == (place, count + 1 - place)
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=50))
@@ -146,6 +156,7 @@ ONLY_SPARSE = "Zeros make it faster only where they are left out of the file."
             [
                 "float32, sparse: on 1 thread faster than the dense file (0.50 of its time, 0.50 "
                 "to 0.50).",
+                ONLY_SPARSE,
                 "Fastest on 1 thread: original, float32, sparse, 0.500 ms.",
             ],
         ),
@@ -153,6 +164,33 @@ ONLY_SPARSE = "Zeros make it faster only where they are left out of the file."
 )
 def test_what_is_said_of_each_outcome(rounds: Any, model: str, said: list[str]) -> None:
     assert latency_verdicts(latency_of(rounds, model, threads=(1,)))[-len(said) :] == said
+
+
+def test_what_is_not_certain_is_not_said() -> None:
+    """Half the time, but from so few and so different rounds that it may be chance."""
+    unclear = latency_of({"dense": np.tile([0.2, 0.2, 2.0, 2.0], 5)}, threads=(1,))
+    (first, *rest) = latency_verdicts(unclear)
+    assert "on 1 thread not measurably faster than the original" in first
+    assert rest == ["Fastest on 1 thread: original, float32, 1.00 ms."]
+
+
+def test_without_an_original_the_dense_file_is_compared_with() -> None:
+    missing = TimedFile("original", "none", "dense", reason="It is not finished")
+    files = [missing, *latency_of({"dense": 1.0, "sparse": 1.5}, threads=(1,)).files[1:]]
+    files = [replace(file, milliseconds={}, ratios={}) for file in files]
+    timed = Latency(with_times(files, {1: [[2.0] * 9, [3.0] * 9]}), (1,), 9, "LiteRT", "A machine")
+    first = latency_verdicts(timed)[0]
+    assert first.startswith("float32, sparse: on 1 thread slower than the dense file (1.50 of")
+    assert "float32, dense: not timed. It is not finished." in latency_text(timed)
+
+
+@pytest.mark.parametrize("count", [10**7, 10**9, 10**12])
+def test_columns_of_large_files_stay_apart(count: int) -> None:
+    measured = latency_of({"dense": np.tile([0.001, 0.1, 0.2, 90.0], 5)}, model="half" * 20)
+    files = tuple(replace(file, size=FileSize(count, count)) for file in measured.files)
+    text = latency_text(replace(measured, files=files))
+    assert max(map(len, text.splitlines())) <= 80
+    assert f" {count:,} {count:,} " in text
 
 
 def test_the_table_has_80_columns_and_all_reasons() -> None:
@@ -168,12 +206,27 @@ def test_the_table_has_80_columns_and_all_reasons() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{}, {"files": 3}, {"files": [{"model": "half"}]}, {"files": [], "threads": ["x"]}, []],
+    [
+        *({}, [], {"files": 3}, {"files": [{"model": "half"}]}, {"files": [], "threads": ["x"]}),
+        *({"rounds": float("inf")}, {"threads": [1]}),
+    ],
     ids=str,
 )
 def test_only_what_was_measured_is_read(wrong: Any) -> None:
+    if isinstance(wrong, dict) and wrong.keys() & {"rounds", "threads"} and "files" not in wrong:
+        wrong = {**latency_of({"dense": 1.0}).to_dict(), **wrong}
     with pytest.raises(InputError, match="A latency must be what was measured by trimgrid"):
         Latency.from_dict(wrong)
+
+
+@pytest.mark.parametrize("median", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_time_is_a_number_above_0(median: float) -> None:
+    told = latency_of({"dense": 1.0}).to_dict()
+    told["files"][1]["milliseconds"]["1"] = {"median": median, "low": median, "high": median}
+    with pytest.raises(InputError, match="A latency must be what was measured by trimgrid"):
+        Latency.from_dict(told)
+    with pytest.raises(InputError, match="A latency must be a number of milliseconds above 0"):
+        AttemptInfo.from_dict({**info_of(TABLE[1]).to_dict(), "latency_ms": median})
 
 
 def test_it_is_kept_and_shown(tmp_path: Path) -> None:
@@ -199,7 +252,7 @@ def test_it_is_kept_and_shown(tmp_path: Path) -> None:
         "0.250",
         "-",
     ]
-    assert "0.250 ms (.tflite, 1 thread, original 0.500)" in attempt_text(half, results[0], "loss")
+    assert "0.250 ms (.tflite, 1 thread)" in attempt_text(half, results[0], "loss")
     assert "0.250 ms" in half._repr_html_()
     told = details(half, read_predictions(results))["latency"]
     assert told["head"] == ["File", "Bytes", "zipped", "1 thread", "2 threads"]

@@ -9,6 +9,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from keras import layers
 
 import trimgrid
+from trimgrid.latency import Latency
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -134,7 +136,7 @@ def test_the_study_file_and_the_keys_of_the_commands(
     keys = re.findall(r"^\| `(\w+)` \|", page.split("## JSON")[1], re.MULTILINE)
     best = results[1].to_dict()
     export = json.loads(Path("export.json").read_text(encoding="utf-8"))
-    assert keys == [*best, *export]
+    assert keys == [*best, *export, *(each.name for each in fields(Latency))]
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -47,8 +47,9 @@ def models(folder: Path, inputs: int, other: str) -> list[LatencyModel]:
     made = []
     for name in ("original", other):
         keras.utils.set_random_seed(0)
-        made.append(LatencyModel(name, folder / f"{name}.keras"))
-        write_keras(dense(inputs, 16, name), made[-1].file)
+        file = folder / f"{name}.keras"
+        write_keras(dense(inputs, 16, name), file)
+        made.append(LatencyModel(name, file, pruned=name == other))
     return made
 
 
@@ -98,8 +99,8 @@ def test_a_larger_network_takes_longer(two_sizes: list[Path]) -> None:
     large = measured.files[1]
     assert large.ratios[1].median > 3  # 400 times the products, beside what every call costs
     assert large.faster(1) is False
-    assert measured.find("large", "none") is large
-    assert measured.find("large", "none", "sparse") is None
+    assert measured.all_of("none") == [*measured.files]
+    assert measured.all_of("none", "sparse") == []
 
 
 def test_a_file_that_can_not_be_run(two_sizes: list[Path], tmp_path: Path) -> None:
@@ -131,14 +132,24 @@ def test_dense_and_sparse_beside_the_original(tmp_path: Path) -> None:
     assert max(map(len, latency_text(measured).splitlines())) <= 80
 
 
+def test_too_few_zeros_save_nothing(tmp_path: Path) -> None:
+    original, _ = models(tmp_path, 16, "pruned")
+    same = LatencyModel("same", original.file, pruned=True)
+    measured = measure_latency([original, same], samples=rows(16), seconds=0.2)
+    (sparse,) = [file for file in measured.files if file.storage == "sparse"]
+    assert sparse.reason == "No tensor has so many zeros that it saves bytes"
+
+
 def test_what_can_not_be_had_has_its_reason(tmp_path: Path) -> None:
     """Layers with fewer than four inputs are read wrongly where they are stored sparsely."""
-    measured = measure_latency(
-        models(tmp_path, 2, "crossed"), "float16", samples=rows(2), seconds=0.5
-    )
+    missing = LatencyModel("missing", None, pruned=False, reason="It is not finished")
+    made = [missing, *models(tmp_path, 2, "crossed")]
+    measured = measure_latency(made, "float16", samples=rows(2), seconds=0.5)
     reasons = {(file.quantize, file.storage): file.reason for file in measured.files if file.reason}
-    assert list(reasons) == [("float16", "sparse"), ("float16", "shrunk")]
-    wrong, whole = reasons.values()
+    dense, sparse, shrunk = ("float16", "dense"), ("float16", "sparse"), ("float16", "shrunk")
+    assert list(reasons) == [dense, sparse, shrunk, ("dynamic", "dense")]
+    assert reasons[dense] == "It is not finished"
+    wrong, whole = reasons[sparse], reasons[shrunk]
     assert wrong is not None
     assert wrong.startswith("LiteRT answers wrongly where this model's zeros are left out")
     assert whole == "No unit is without use that could be left out"

@@ -15,8 +15,11 @@ from trimgrid.sizes import FileSize
 
 # A difference below this share is none that anybody would ship a file for.
 _WORTH_TELLING = 0.05
-# 95 % of a normal distribution lie within so many standard deviations.
-_DEVIATIONS = 1.96
+# How often an interval may miss the true median, on each side.
+_MISSES = 0.025
+
+SECONDS = 10.0
+"""For how long files are timed by default, all of them and all numbers of threads together."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,12 @@ class TimedFile:
     """A `.tflite` file, and what was measured of it.
 
     `model` is "original" or the attempt's name, `quantize` how its weights are stored, `storage`
-    is "dense" (every weight), "sparse" (zeros left out of the file) or "shrunk" (units without use
-    left out of the model). `size` is in bytes. `milliseconds` of one inference, by the number of
-    threads: median and quartiles over the rounds. `ratios`, by the number of threads: its time
-    divided by that of the file it is compared with in the same round, the median with its 95 %
-    interval; empty for the file that others are compared with. A file that can't be had has a
-    `reason` in place of all that.
+    is "dense" (every weight), "sparse" (zeros left out of the file), "shrunk" (units without use
+    left out of the model) or "shrunk, sparse". `size` is in bytes. `milliseconds` of one
+    inference, by the number of threads: median and quartiles over the rounds. `ratios`, by the
+    number of threads: its time divided by that of the file it is compared with in the same round,
+    the median with its 95 % interval; empty for the file that others are compared with. A file that
+    can't be had has a `reason` in place of all that.
     """
 
     model: str
@@ -52,7 +55,7 @@ class TimedFile:
     def faster(self, threads: int) -> bool | None:
         """Tell whether it is faster than what it is compared with: True, False for slower, or None.
 
-        None stands for no difference that counts: one below 5 %, or one that may be chance.
+        None stands for no difference that was shown: one below 5 %, or one that may be chance.
 
         >>> ratio = Spread(0.5, 0.48, 0.52)
         >>> TimedFile("half", "none", "shrunk", ratios={1: ratio}).faster(1)
@@ -63,14 +66,22 @@ class TimedFile:
             return True
         return False if ratio.low > 1 and ratio.median >= 1 + _WORTH_TELLING else None
 
+    def no_faster(self, threads: int) -> bool:
+        """Tell whether the times show that it is not faster, by 5 % or more.
+
+        >>> TimedFile("half", "none", "dense", ratios={1: Spread(0.7, 0.4, 1.1)}).no_faster(1)
+        False
+        """
+        return self.ratios[threads].low > 1 - _WORTH_TELLING
+
 
 @dataclass(frozen=True)
 class Latency:
     """Times of some files, measured in turns on one machine.
 
-    `rounds`: how often each was timed, for each number of threads in `threads`. `runtime` and
-    `machine` name what ran them. The first file of a quantization is what its others are compared
-    with.
+    `rounds`: how often each was timed, at least, for each number of threads in `threads`. `runtime`
+    and `machine` name what ran them. The first file of a quantization that could be timed is what
+    its others are compared with.
     """
 
     files: tuple[TimedFile, ...]
@@ -79,12 +90,11 @@ class Latency:
     runtime: str
     machine: str
 
-    def find(self, model: str, quantize: str, storage: str = "dense") -> TimedFile | None:
-        """Return a file that was measured, None if it was not."""
-        for file in self.files:
-            if (file.model, file.quantize, file.storage) == (model, quantize, storage):
-                return file if file.milliseconds else None
-        return None
+    def all_of(self, quantize: str, storage: str = "dense") -> list[TimedFile]:
+        """Return the files of a quantization and storage that were timed."""
+        wanted = quantize, storage
+        found = [file for file in self.files if (file.quantize, file.storage) == wanted]
+        return [file for file in found if file.milliseconds]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as values that JSON has; numbers of threads become texts."""
@@ -110,14 +120,11 @@ class Latency:
         try:
             files = tuple(_timed_file(each) for each in values["files"])
             threads = tuple(int(each) for each in values["threads"])
-            return cls(
-                files,
-                threads,
-                int(values["rounds"]),
-                str(values["runtime"]),
-                str(values["machine"]),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if any({*file.milliseconds} - {*threads} for file in files):
+                raise ValueError("times of other numbers of threads")
+            names = str(values["runtime"]), str(values["machine"])
+            return cls(files, threads, int(values["rounds"]), *names)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(
                 "A latency must be what was measured by trimgrid. "
                 f"Received: {values!r:.60}. Measure it again."
@@ -138,18 +145,21 @@ def spread_of_ratios(milliseconds: ArrayLike, others: ArrayLike) -> Spread:
     """Return the median of the ratios of two files' times, round by round, and its 95 % interval.
 
     What slows a whole round down cancels out. The interval is that of order statistics: of n sorted
-    ratios those at n / 2 -+ 1.96 * sqrt(n) / 2, whatever their distribution (H. A. David and
-    H. N. Nagaraja, Order Statistics, 2003, section 7.1). Both arrays have the shape (rounds,).
+    ratios the k-th and the k-th last, for the greatest k with P(B < k) <= 2.5 %, where B is
+    binomial with n and 1/2. It holds the true median with 95 % or more if the rounds are
+    independent, whatever their distribution, from 6 rounds on (H. A. David and H. N. Nagaraja,
+    Order Statistics, 2003, section 7.1). Both arrays have the shape (rounds,).
 
     >>> spread_of_ratios([2.0] * 9, [4.0] * 9)
     Spread(median=0.5, low=0.5, high=0.5)
     """
     ratios = np.sort(np.asarray(milliseconds, np.float64) / np.asarray(others, np.float64))
-    count = len(ratios)
-    reach = _DEVIATIONS * math.sqrt(count) / 2
-    low = max(0, math.floor(count / 2 - reach) - 1)
-    high = min(count - 1, math.ceil(count / 2 + reach))
-    return Spread(float(np.median(ratios)), float(ratios[low]), float(ratios[high]))
+    count, k, below = len(ratios), 0, 1
+    while k < count // 2 and below <= _MISSES * 2**count:  # below: 2**n P(B <= k)
+        k += 1
+        below += math.comb(count, k)
+    place = max(0, k - 1)
+    return Spread(float(np.median(ratios)), float(ratios[place]), float(ratios[-1 - place]))
 
 
 def with_times(
@@ -196,4 +206,7 @@ def _timed_file(values: Mapping[str, Any]) -> TimedFile:
 
 
 def _spread(values: Mapping[str, Any]) -> Spread:
-    return Spread(*(float(values[key]) for key in ("median", "low", "high")))
+    median, low, high = (float(values[key]) for key in ("median", "low", "high"))
+    if not (math.isfinite(high) and 0 < low <= median <= high):
+        raise ValueError("no times")
+    return Spread(median, low, high)

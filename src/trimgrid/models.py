@@ -67,7 +67,7 @@ def copy_model(model: Any, seed: int = 0) -> Any:
 
 def _copy_settings(model: Any, copy: Any) -> None:
     """Copy what a config may leave out: the type policy, and which parts are frozen."""
-    for old, new in zip(_nested_layers(model), _nested_layers(copy), strict=False):
+    for old, new in zip(nested_layers(model), nested_layers(copy), strict=False):
         if new.trainable != old.trainable:
             new.trainable = old.trainable
     for old, new in zip(model.weights, copy.weights, strict=True):
@@ -77,10 +77,15 @@ def _copy_settings(model: Any, copy: Any) -> None:
         copy.dtype_policy = model.dtype_policy
 
 
-def _nested_layers(layer: Any) -> Iterator[Any]:
+def nested_layers(layer: Any) -> Iterator[Any]:
+    """Give a layer and all that it holds, those of nested models too.
+
+    >>> [each.name for each in nested_layers(keras.Sequential([], name="empty"))]
+    ['empty']
+    """
     yield layer
     for inner in getattr(layer, "layers", ()):
-        yield from _nested_layers(inner)
+        yield from nested_layers(inner)
 
 
 def sample_inputs(model: Any, rows: int = 4) -> Any:

@@ -239,7 +239,9 @@ class AttemptInfo:
             zipped_keras_size=sizes["zipped_keras_size"],
             status=texts["status"],
             # Results of before it could be measured do not have it.
-            latency_ms=_checked({"latency_ms": None, **values}, "latency_ms", float, NoneType),
+            latency_ms=_time(
+                _checked({"latency_ms": None, **values}, "latency_ms", float, NoneType)
+            ),
             errors=tuple(
                 _nan_if_none(_checked({"errors": each}, "errors", float, int, NoneType))
                 for each in errors
@@ -273,6 +275,15 @@ def _compression(plain: int | None, zipped: int | None) -> float:
 
 def _finite_or_none(number: float) -> float | None:
     return float(number) if math.isfinite(number) else None
+
+
+def _time(number: float | None) -> float | None:
+    if number is not None and not 0 < number < math.inf:
+        raise InputError(
+            "A latency must be a number of milliseconds above 0. "
+            f"Received: {number}. Measure the attempt again."
+        )
+    return number
 
 
 def _nan_if_none(number: float | None) -> float:

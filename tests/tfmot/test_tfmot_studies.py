@@ -98,7 +98,7 @@ def test_a_study_from_the_model_to_the_files(tmp_path: Path) -> None:
     assert whole.sparse
     assert "tf_keras" in whole.shrunk["reason"]
     measured = half.measure_latency(seconds=0.3)
-    assert results["half"].latency_ms == measured.find("half", "dynamic").milliseconds[1].median
+    assert results["half"].latency_ms == measured.all_of("dynamic")[1].milliseconds[1].median
     with pytest.raises(RunError, match="Keras 2 has no quantized layers"):
         half.export(tmp_path / "other.keras", "int8")
 

@@ -32,8 +32,9 @@ def latency(
         ),
     ] = Quantize.NONE,
     seconds: Annotated[
-        float, typer.Option(metavar="S", help="For how long all files are timed together.")
-    ] = 10.0,
+        float | None,
+        typer.Option(metavar="S", help="For how long all files are timed together. Default: 10."),
+    ] = None,
     max_error: MaxErrorOption = None,
     max_increase: MaxIncreaseOption = None,
     size: SizeOption = None,
@@ -47,10 +48,14 @@ def latency(
     results = load_results(run)
     chosen = chosen_attempt(results, attempt, max_error, max_increase, size)
     select_backend(backend, default=recorded_backend(run) or "jax")
-    print(f"Timing {printable(chosen.name)} for {seconds:g} seconds.", file=sys.stderr)
     start_keras()
+    from trimgrid.export.latency import check_latency
+    from trimgrid.latency import SECONDS
     from trimgrid.report.latency_text import latency_text
 
+    seconds = SECONDS if seconds is None else seconds
+    check_latency(quantize.value, seconds)
+    print(f"Timing {printable(chosen.name)} for {seconds:g} seconds.", file=sys.stderr)
     measured = chosen.measure_latency(quantize.value, seconds)
     if as_json:
         print(json.dumps(measured.to_dict(), indent=2, allow_nan=False))

@@ -23,10 +23,11 @@ from trimgrid.export.files import save_keras, write_h5
 from trimgrid.export.formats import check_export
 from trimgrid.export.keras_quantize import write_quantized_keras
 from trimgrid.export.samples import Samples
-from trimgrid.latency import Latency
+from trimgrid.export.timing import time_files
+from trimgrid.latency import Latency, TimedFile
 from trimgrid.legacy.notices import without_notices
 from trimgrid.measures.error_kinds import ErrorMeasure, PairFunction
-from trimgrid.models import fixed_batch, load_saved
+from trimgrid.models import fixed_batch, load_saved, nested_layers
 from trimgrid.randomness import isolated_randomness
 from trimgrid.scratch import scratch_folder
 from trimgrid.shrinking.shrunk import shrink_model
@@ -46,9 +47,9 @@ class Exported:
     predictions over the `rows` on which both were run, and `output_range` the largest minus the
     smallest value of that output: what the difference is to be seen against. `error` is the file's
     error on these rows and `keras_error` the Keras model's, None where there is no test data.
-    `sparse` tells whether zeros were left out of the file; `latency` then has size and time of the
-    file with them and without. `shrunk` tells what `Shrunk.to_dict` does, None where nothing was
-    to be left out.
+    `sparse` tells whether zeros were left out of the file, which is None where nobody asked for it
+    and False where that saves no bytes; `latency` has size and time of the file with them and
+    without. `shrunk` is what `Shrunk.to_dict` gives, None where nobody asked for it.
     """
 
     path: Path
@@ -60,7 +61,7 @@ class Exported:
     rows: int
     error: float | None
     keras_error: float | None
-    sparse: bool = False
+    sparse: bool | None = None
     latency: Latency | None = None
     shrunk: dict[str, Any] | None = None
 
@@ -85,6 +86,8 @@ def export_model(
     samples: Samples,
     error: ErrorMeasure | ErrorOf | None = None,
     dense_file: Path | None = None,
+    timed_seconds: float = 0.0,
+    name: str | None = None,
     shrink: bool = False,
     children: ChildrenQueue | None = None,
     timeout: float = 600.0,
@@ -108,7 +111,9 @@ def export_model(
 
     With `dense_file` a `.tflite` in float32 or float16 is stored sparsely: zeros are left out of
     the weights of dense layers and convolutions. The same file with all its weights is written to
-    `dense_file`, to be compared with; both must give the same answers but for rounding.
+    `dense_file`, to be compared with; both must give the same answers but for rounding. They are
+    timed beside each other for `timed_seconds`, if that is not 0, as those of `name`. Where sparse
+    storage saves no bytes, the dense file is what is exported.
 
     `shrink` leaves units out that do nothing (`trimgrid.shrink_model`), in any format. Without them
     the model must give the same answers as the whole one but for rounding. Where nothing can be
@@ -140,8 +145,7 @@ def export_model(
     ('h5', 4, 0.0)
     """
     model_file, path = Path(model_file), Path(path)
-    sparse = dense_file is not None
-    file_format = check_export(path, quantize, sparse)
+    file_format = check_export(path, quantize, sparse=dense_file is not None)
     if path.exists() and model_file.exists() and path.samefile(model_file):
         raise InputError(
             "A model is exported to another file than its own. "
@@ -161,7 +165,7 @@ def export_model(
             model = shrunk.model
             model_file = stack.enter_context(scratch_folder()) / "shrunk.keras"
             save_keras(model, model_file)
-            _check_same(expected, _predict(model, rows))
+            _check_same(expected, _predict(model, rows), _computes_in_half(model))
         unfinished = stack.enter_context(replacing(path))
         if in_keras:
             _write(model, model_file, unfinished, quantize)
@@ -179,17 +183,31 @@ def export_model(
             errors = [
                 measure.of_outputs(model, targets, each, weights) for each in (actual, expected)
             ]
+        sparse, latency = None, None
+        size = measure_file(unfinished, f"model{path.suffix}")
+        if dense_file is not None:
+            sparse = size.plain < dense_file.stat().st_size
+            if not sparse:
+                shutil.copyfile(dense_file, unfinished)
+                size = measure_file(unfinished, f"model{path.suffix}")
+            elif timed_seconds:
+                shrinks = shrunk is not None and bool(shrunk.removed)
+                files = dense_and_sparse(
+                    name or model.name, quantize, (dense_file, unfinished), shrinks
+                )
+                latency = time_files(files, [dense_file, unfinished], timed_seconds)
         return Exported(
             path,
             file_format,
             quantize,
-            measure_file(unfinished, f"model{path.suffix}"),
+            size,
             agreement.max_difference,
             agreement.output_range,
             len(found[0]),
             error=errors[0],
             keras_error=errors[1],
             sparse=sparse,
+            latency=latency,
             shrunk=None if shrunk is None else shrunk.to_dict(),
         )
 
@@ -254,9 +272,24 @@ def _write(model: Any, model_file: Path, path: Path, quantize: str) -> None:
         write_quantized_keras(model, path, quantize)
 
 
-def _check_same(whole: Any, shrunk: Any) -> None:
+def dense_and_sparse(
+    name: str, quantize: str, paths: tuple[Path, Path], shrunk: bool
+) -> list[TimedFile]:
+    """Return what is known of a model's dense and sparse `.tflite` before they are timed."""
+    storages = ("shrunk", "shrunk, sparse") if shrunk else ("dense", "sparse")
+    return [
+        TimedFile(name, quantize, storage, measure_file(path, "model.tflite"))
+        for storage, path in zip(storages, paths, strict=True)
+    ]
+
+
+def _computes_in_half(model: Any) -> bool:
+    return any("16" in str(layer.compute_dtype) for layer in nested_layers(model))
+
+
+def _check_same(whole: Any, shrunk: Any, half: bool) -> None:
     try:
-        compare_shrunk(keras.tree.flatten(whole), keras.tree.flatten(shrunk))
+        compare_shrunk(keras.tree.flatten(whole), keras.tree.flatten(shrunk), half)
     except WrongFileError as wrong:
         raise ConversionError(f"{wrong}. Nothing was written.") from wrong
 

@@ -35,6 +35,10 @@ def export_text(exported: Exported, error_name: str) -> str:
         lines.append(
             f"  {'Error':<16}{'-':>12}  only the study itself knows how to compute it: {error_name}"
         )
+    if exported.sparse is False:
+        lines += [
+            f"  {'Zeros':<16}{'-':>12}  no tensor has so many that leaving them out saves bytes"
+        ]
     if exported.shrunk is not None:
         lines += [_shrunk(exported.shrunk)]
     text = "\n".join(lines) + "\n"

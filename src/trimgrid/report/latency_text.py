@@ -12,7 +12,7 @@ from trimgrid.terminal_text import one_line, printable
 
 _LINE_WIDTH = 80
 _NUMBERS = {"none": "float32", "dynamic": "int8 weights"}
-_NAME_WIDTH, _SIZE_WIDTH, _TIME_WIDTH = 32, 10, 14
+_LEAST_NAME, _SIZE_WIDTH, _TIME_WIDTH = 12, 10, 14
 
 
 def quantized(how: str) -> str:
@@ -36,20 +36,26 @@ def time_text(spread: Spread) -> str:
 
 def latency_text(latency: Latency) -> str:
     """Return a table of the files with their times, then what they say, in lines of 80 columns."""
-    head = _head(latency)
-    widths = [_SIZE_WIDTH, _SIZE_WIDTH, *(_TIME_WIDTH for _ in latency.threads)]
+    columns = _head(latency)
+    cells = {id(file): _cells(file, len(columns)) for file in latency.files}
+    least = [_SIZE_WIDTH, _SIZE_WIDTH, *(_TIME_WIDTH for _ in latency.threads)]
+    widths = [
+        max(width, *(len(each) + 1 for each in column))
+        for width, column in zip(least, zip(columns, *cells.values(), strict=True), strict=True)
+    ]
     lines = wrapped(_about(latency), _LINE_WIDTH)
     for how in dict.fromkeys(file.quantize for file in latency.files):
-        lines += ["", _row(quantized(how), head, widths)]
+        lines += ["", _row(quantized(how), columns, widths)]
         for file in latency.files:
-            if file.quantize != how:
-                continue
-            name = one_line(printable(file.model))
-            label = f"  {name}" if file.storage == "dense" else f"    {file.storage}"
-            lines.append(_row(label, _cells(file, len(widths)), widths))
+            if file.quantize == how:
+                name = one_line(printable(file.model))
+                label = f"  {name}" if file.storage == "dense" else f"    {file.storage}"
+                lines.append(_row(label, cells[id(file)], widths))
     notes = [note for file in latency.files for note in _notes(file)]
-    verdicts = latency_verdicts(latency)
-    return "\n".join([*lines, "", *_paragraphs([*verdicts, *notes])]) + "\n"
+    for paragraph in (latency_verdicts(latency), notes):
+        if paragraph:
+            lines += ["", *_paragraphs(paragraph)]
+    return "\n".join(lines) + "\n"
 
 
 def latency_verdicts(latency: Latency) -> list[str]:
@@ -66,28 +72,38 @@ def latency_verdicts(latency: Latency) -> list[str]:
     """
     first: dict[str, TimedFile] = {}
     said = []
+    compared = []
     for file in latency.files:
-        other = first.setdefault(file.quantize, file)
-        if not file.ratios:
+        if not file.milliseconds:
             continue
-        against = "the dense file" if other.model == file.model else "the original"
-        parts = []
-        for count, ratio in file.ratios.items():
-            word = {True: "faster", False: "slower", None: "no faster"}[file.faster(count)]
-            times = f"{ratio.median:.2f} of its time, {ratio.low:.2f} to {ratio.high:.2f}"
-            parts.append(f"on {_threads(count)} {word} than {against} ({times})")
+        other = first.setdefault(file.quantize, file)
+        if other is file:
+            continue
+        compared.append(file)
+        against = "the original" if other.model != file.model else f"the {other.storage} file"
+        parts = [_verdict(file, count, against) for count in file.ratios]
         said.append(f"{quantized(file.quantize)}, {file.storage}: {'; '.join(parts)}.")
-    compared = [file for file in latency.files if file.ratios]
-    dense, sparse = (
-        [file for file in compared if file.storage == storage] for storage in ("dense", "sparse")
-    )
-    if any(map(_ever_faster, sparse)) and dense and not any(map(_ever_faster, dense)):
-        said.append("Zeros make it faster only where they are left out of the file.")
-    elif (dense or sparse) and not any(map(_ever_faster, dense + sparse)):
-        said.append("Zeros do not make it faster here: they pay off in the size of the file only.")
-    if compared:
-        said += [_fastest(latency, count) for count in latency.threads]
-    return said
+    return said + _on_zeros(compared) + [_fastest(latency, count) for count in latency.threads]
+
+
+def _verdict(file: TimedFile, threads: int, against: str) -> str:
+    ratio = file.ratios[threads]
+    none = "no faster" if file.no_faster(threads) else "not measurably faster"
+    word = {True: "faster", False: "slower", None: none}[file.faster(threads)]
+    times = f"{ratio.median:.2f} of its time, {ratio.low:.2f} to {ratio.high:.2f}"
+    return f"on {_threads(threads)} {word} than {against} ({times})"
+
+
+def _on_zeros(compared: Sequence[TimedFile]) -> list[str]:
+    """What zeros are good for: of files that have the same units as what they are compared with."""
+    dense = [file for file in compared if file.storage == "dense"]
+    sparse = [file for file in compared if file.storage.endswith("sparse")]
+    if any(map(_ever_faster, sparse)) and not any(map(_ever_faster, dense)):
+        return ["Zeros make it faster only where they are left out of the file."]
+    both = dense + sparse
+    if both and all(file.no_faster(count) for file in both for count in file.ratios):
+        return ["Zeros do not make it faster here: they pay off in the size of the file only."]
+    return []
 
 
 def _ever_faster(file: TimedFile) -> bool:
@@ -99,13 +115,13 @@ def _fastest(latency: Latency, threads: int) -> str:
     timed = [file for file in latency.files if threads in file.milliseconds]
     best = min(timed, key=lambda file: file.milliseconds[threads].median)
     time = milliseconds(best.milliseconds[threads].median)
-    return f"Fastest on {_threads(threads)}: {file_name(best)}, {time} ms."
+    return f"Fastest on {_threads(threads)}: {file_label(best)}, {time} ms."
 
 
-def file_name(file: TimedFile) -> str:
-    """Return a file's name: its model, its numbers, how it is stored.
+def file_label(file: TimedFile) -> str:
+    """Return what a file is: its model, its numbers, how it is stored.
 
-    >>> file_name(TimedFile("half", "none", "sparse"))
+    >>> file_label(TimedFile("half", "none", "sparse"))
     'half, float32, sparse'
     """
     storage = "" if file.storage == "dense" else f", {file.storage}"
@@ -119,7 +135,7 @@ def latency_table(latency: Latency) -> dict[str, Any]:
     """
     rows = []
     for file in latency.files:
-        rows.append([file_name(file), *_cells(file, 2 + len(latency.threads))])
+        rows.append([file_label(file), *_cells(file, 2 + len(latency.threads))])
     words = [*latency_verdicts(latency), *(note for file in latency.files for note in _notes(file))]
     return {
         "head": ["File", *_head(latency)],
@@ -145,7 +161,8 @@ def _threads(count: int) -> str:
 
 
 def _row(name: str, cells: Sequence[str], widths: Sequence[int]) -> str:
-    shown = padded(shortened(name, _NAME_WIDTH), _NAME_WIDTH)
+    width = max(_LEAST_NAME, _LINE_WIDTH - sum(widths))
+    shown = padded(shortened(name, width), width)
     return shown + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
 
 

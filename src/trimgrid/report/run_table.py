@@ -87,10 +87,8 @@ def attempt_text(info: AttemptInfo, original: AttemptInfo | None, error_name: st
     notes = [printable(error_name), "" if original is None else change_cell(info, original)]
     lines.append(f"  {'Error':<16}{error_cell(info):>10} ({', '.join(filter(None, notes))})")
     if info.latency_ms is not None:
-        before = None if original is None else original.latency_ms
-        other = "" if before is None or info is original else f", original {milliseconds(before)}"
         time = milliseconds(info.latency_ms)
-        lines.append(f"  {'Latency':<16}{time:>10} ms (.tflite, 1 thread{other})")
+        lines.append(f"  {'Latency':<16}{time:>10} ms (.tflite, 1 thread)")
     if info.status != "ok":
         lines += wrapped(f"  Status: {one_line(info.status)}", _LINE_WIDTH)
     return "\n".join(lines) + "\n"
@@ -144,6 +142,10 @@ def _export(name: str, entry: Mapping[str, Any]) -> str:
     parts = [f"{entry['file']}: {name}" + (f" ({how})" if how else "")]
     if (size := entry.get("size", {}).get("zipped")) is not None:
         parts.append(f"{size:,} bytes zipped")
+    if entry.get("sparse"):
+        parts.append("zeros left out")
+    if (shrunk := entry.get("shrunk")) and (units := sum(shrunk.get("removed", {}).values())):
+        parts.append(f"without {units:,} idle unit{'s' if units > 1 else ''}")
     if (error := entry.get("error")) is not None:
         parts.append(f"error {error:.3e}")
     if (difference := entry.get("max_difference")) is not None:
@@ -159,5 +161,7 @@ def _legend(infos: Sequence[AttemptInfo], error_name: str, unit: str) -> list[st
         "original. *: no other is as small and as good."
     )
     if any(info.latency_ms is not None for info in infos):
-        text += " ms: of one inference of the .tflite, LiteRT, 1 thread."
+        text += (
+            " ms: of one inference of the .tflite, LiteRT, 1 thread, measured at different times."
+        )
     return wrapped(text, _LINE_WIDTH)

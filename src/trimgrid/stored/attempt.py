@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from trimgrid.errors import InputError, RunError, first_line
 from trimgrid.export.samples import read_samples
-from trimgrid.latency import Latency
+from trimgrid.latency import SECONDS, Latency
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.attempt_files import (
     HISTORY,
@@ -20,7 +19,6 @@ from trimgrid.run_directory.attempt_files import (
     add_export,
     read_history,
     read_predictions,
-    set_latency,
     sha256_of,
 )
 from trimgrid.run_directory.details import DETAILS, Details, read_details
@@ -33,6 +31,8 @@ if TYPE_CHECKING:
     from trimgrid.export.exporting import Exported
 
 _Content = TypeVar("_Content")
+# For how long a file that is exported sparsely and the dense one beside it are timed.
+_EXPORT_SECONDS = 2.0
 
 
 @dataclass(kw_only=True)
@@ -141,7 +141,6 @@ class StoredAttempt(AttemptInfo):
         nothing is written.
         """
         from trimgrid.export.exporting import export_model
-        from trimgrid.export.latency import with_latency
         from trimgrid.measures.error_measures import error_measure_from_config
 
         # Not above: locks are for POSIX only, where results can be read anywhere.
@@ -163,53 +162,32 @@ class StoredAttempt(AttemptInfo):
                 samples=samples,
                 error=measure,
                 dense_file=dense,
+                timed_seconds=_EXPORT_SECONDS,
+                name=self.name,
                 shrink=shrink,
             )
-            if dense is not None:
-                exported = with_latency(exported, dense, self.name)
             entry = {**exported.to_dict(), "file": str(Path(path).absolute())}
             del entry["path"]
             add_export(self.folder, entry)
         self.exports = [each for each in self.exports if each["file"] != entry["file"]] + [entry]
         return exported
 
-    def measure_latency(self, quantize: str = "none", seconds: float = 10.0) -> Latency:
+    def measure_latency(self, quantize: str = "none", seconds: float = SECONDS) -> Latency:
         """Measure how long one inference takes, beside the original, and keep it.
 
         Of both the .tflite that tables tell of (int8 weights) is timed and one in `quantize`, by
-        default float32; of the attempt also the latter with its zeros left out, and both without
-        the units that do nothing, where there are any. All take turns, for
-        `seconds` on one thread and on all cores, in a process of their own; what else the machine
-        does meanwhile is in the times. `latency` and `latency_ms` are set, here and in the run
-        directory, and the original's `latency_ms` there.
+        default float32; of a pruned attempt also the latter with its zeros left out, and both
+        without the units that do nothing, where there are any. All take turns, for `seconds` on one
+        thread and on all cores, in a process of their own; what else the machine does meanwhile is
+        in the times. `latency` and `latency_ms` are set, here and in the run directory; the
+        original's `latency_ms` is written there, and is seen when results are loaded again.
 
-        Raises `InputError` for a quantization that a .tflite can't have, and `RunError` for a model
-        file that is damaged, or if LiteRT can't run the files.
+        Raises `InputError` for a quantization that a .tflite can't have and a time that can't be,
+        and `RunError` for a model file that is damaged, or if LiteRT can't run the files.
         """
-        from trimgrid.export.latency import MEASURED, LatencyModel, measure_latency
-        from trimgrid.run_directory.lock import RunLock
+        from trimgrid.stored.timing import time_attempt
 
-        run_folder = self.folder.parent.parent
-        attempts = [self]
-        planned = read_manifest(run_folder).planned[0]
-        if planned.id != self.id and (original := type(self).read(run_folder, planned)) is not None:
-            attempts.insert(0, original)
-        with contextlib.ExitStack() as stack:
-            for each in attempts:
-                stack.enter_context(RunLock(each.folder))
-            measured = measure_latency(
-                [LatencyModel(each.name, each.model_file) for each in attempts],
-                quantize,
-                samples=read_samples(run_folder / SAMPLES),
-                seconds=seconds,
-            )
-            for each in attempts:
-                file = measured.find(each.name, MEASURED)
-                each.latency_ms = None if file is None else file.milliseconds[1].median
-                told = measured.to_dict() if each is self else None
-                set_latency(each.folder, each.latency_ms, told)
-        self.latency = measured
-        return measured
+        return time_attempt(self, quantize, seconds)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the measurements as `AttemptInfo.to_dict` does, with `id` first."""
