@@ -33,10 +33,13 @@ test test-all: setup
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SELECTED) tests/backends
 
 # The tests beside TFMOT itself, in an environment that has it: it needs Keras 2 and an older absl.
+# First the oracle: schedules, masks and trainings, there and here. Then tf_keras models and old files.
+ORACLE := $(addprefix tests/tfmot/test_,schedule_decisions.py masks.py trainings.py)
+BESIDE_TFMOT := .venv-tfmot/bin/python -m pytest -n 2 --dist worksteal
 test-tfmot: .venv-tfmot/ready
-	KERAS_BACKEND=jax .venv-tfmot/bin/python -m pytest -n 2 --dist worksteal $(SELECTED) tests/tfmot
-	KERAS_BACKEND=tensorflow .venv-tfmot/bin/python -m pytest -n 2 --dist worksteal -k "those_of_tfmot" \
-		tests/tfmot/test_trainings.py
+	KERAS_BACKEND=jax $(BESIDE_TFMOT) $(SELECTED) $(ORACLE)
+	KERAS_BACKEND=tensorflow $(BESIDE_TFMOT) -k "those_of_tfmot" tests/tfmot/test_trainings.py
+	KERAS_BACKEND=jax $(BESIDE_TFMOT) $(SELECTED) $(addprefix --ignore=,$(ORACLE)) tests/tfmot
 
 .venv-tfmot/ready: .venv/ready requirements-tfmot.lock
 	$(PYTHON) -m venv .venv-tfmot

@@ -22,7 +22,7 @@ from tests.tfmot.side_by_side import (
 from trimgrid import Training
 from trimgrid.data.sources import open_data
 
-RANDOM = 54  # seeded configurations
+RANDOM = 52  # seeded configurations
 ROWS = 120  # of the embedding: more than a batch looks up
 
 
