@@ -56,7 +56,9 @@ def test_the_interval_holds_the_true_median_in_95_of_100_cases() -> None:
     assert 940 <= hits <= 990
 
 
-@pytest.mark.parametrize(("count", "place"), [(1, 1), (5, 1), (6, 1), (9, 2), (15, 4), (100, 40)])
+@pytest.mark.parametrize(
+    ("count", "place"), [(1, 1), (5, 1), (6, 1), (9, 2), (15, 4), (100, 40), (10_000, 4902)]
+)
 def test_the_ranks_are_those_of_tables(count: int, place: int) -> None:
     """As tables of the sign test have them: P(B <= place - 1) is at most 2.5 %."""
     found = spread_of_ratios(np.arange(1, count + 1), np.ones(count))

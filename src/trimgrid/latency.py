@@ -15,8 +15,8 @@ from trimgrid.sizes import FileSize
 
 # A difference below this share is none that anybody would ship a file for.
 _WORTH_TELLING = 0.05
-# How often an interval may miss the true median, on each side.
-_MISSES = 0.025
+# An interval may miss the true median once in so many times, on each side.
+_MISSES_ONE_IN = 40
 
 SECONDS = 10.0
 """For how long files are timed by default, all of them and all numbers of threads together."""
@@ -154,12 +154,18 @@ def spread_of_ratios(milliseconds: ArrayLike, others: ArrayLike) -> Spread:
     Spread(median=0.5, low=0.5, high=0.5)
     """
     ratios = np.sort(np.asarray(milliseconds, np.float64) / np.asarray(others, np.float64))
-    count, k, below = len(ratios), 0, 1
-    while k < count // 2 and below <= _MISSES * 2**count:  # below: 2**n P(B <= k)
-        k += 1
-        below += math.comb(count, k)
-    place = max(0, k - 1)
+    place = max(0, _rank(len(ratios)) - 1)
     return Spread(float(np.median(ratios)), float(ratios[place]), float(ratios[-1 - place]))
+
+
+def _rank(count: int) -> int:
+    """The greatest k with P(B < k) <= 2.5 % for a binomial B with `count` and 1/2; 0 for few."""
+    k, outcomes, below = 0, 1, 1  # below: of 2**count outcomes those with B <= k
+    while k < count // 2 and below * _MISSES_ONE_IN <= 2**count:
+        outcomes = outcomes * (count - k) // (k + 1)
+        k += 1
+        below += outcomes
+    return k
 
 
 def with_times(
