@@ -685,9 +685,9 @@ def test_sparse_weights_that_are_read_wrongly_are_refused(
 @pytest.mark.parametrize(
     ("name", "quantize", "message"),
     [
-        ("a.tflite", "dynamic", "none or float16 only: beside integers LiteRT answers wrongly"),
+        ("a.tflite", "dynamic", "or float16 only: beside integers LiteRT answers wrongly"),
         ("a.tflite", "int8", r"Received: quantize='int8', sparse=True\. Give quantize='none'"),
-        ("a.tflite", "int4", "none or float16 only"),
+        ("a.tflite", "int4", "or float16 only"),
         ("a.h5", "none", r"\.tflite files only\. Received: .*a\.h5.*Zip the file"),
         ("a.onnx", "none", r"\.tflite files only"),
     ],

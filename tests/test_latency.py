@@ -168,6 +168,25 @@ def test_what_is_said_of_each_outcome(rounds: Any, model: str, said: list[str]) 
     assert latency_verdicts(latency_of(rounds, model, threads=(1,)))[-len(said) :] == said
 
 
+def test_it_depends_on_the_number_of_threads() -> None:
+    files = latency_of({"dense": 1.0, "sparse": 1.0}).files
+    bare = [replace(file, milliseconds={}, ratios={}) for file in files]
+    times = {1: [[1.0] * 9, [1.0] * 9, [1.5] * 9], 2: [[1.0] * 9, [1.0] * 9, [0.5] * 9]}
+    measured = Latency(with_times(bare, times), (1, 2), 9, "LiteRT", "A machine")
+    said = f"{ONLY_SPARSE.removesuffix('.')}, and not on every number of threads."
+    assert said in latency_verdicts(measured)
+
+
+def test_a_file_without_a_dense_one_above_it_has_its_name() -> None:
+    files = [TimedFile("half", "none", each) for each in ("shrunk", "shrunk, sparse")]
+    timed = with_times(files, {1: [[1.0] * 9, [2.0] * 9]})
+    lines = latency_text(Latency(timed, (1,), 9, "LiteRT", "A machine")).splitlines()
+    assert [line.split("  -")[0].rstrip() for line in lines if "shrunk" in line][:2] == [
+        "  half, shrunk",
+        "    shrunk, sparse",
+    ]
+
+
 def test_what_is_not_certain_is_not_said() -> None:
     """Half the time, but from so few and so different rounds that it may be chance."""
     unclear = latency_of({"dense": np.tile([0.2, 0.2, 2.0, 2.0], 5)}, threads=(1,))

@@ -89,7 +89,9 @@ def export(
     ] = False,
     shrink: Annotated[
         bool,
-        typer.Option("--shrink", help="Leave out units that do nothing: fewer weights, faster."),
+        typer.Option(
+            "--shrink", help="Leave out units that do nothing: fewer weights, smaller files."
+        ),
     ] = False,
     max_error: MaxErrorOption = None,
     max_increase: MaxIncreaseOption = None,

@@ -41,7 +41,7 @@ def latency(
     as_json: JsonOption = False,
     backend: BackendOption = None,
 ) -> None:
-    """Time the .tflite files of an attempt and of the original in LiteRT, dense and sparse."""
+    """Time the .tflite files of an attempt, dense, sparse and shrunk, beside the original's."""
     from trimgrid.runs.results import load_results, recorded_backend
     from trimgrid.startup import select_backend, start_keras
 

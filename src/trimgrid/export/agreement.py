@@ -102,7 +102,7 @@ def compare_storage(dense: Sequence[NDArray[Any]], sparse: Sequence[NDArray[Any]
 
     They have the same weights, so they may differ by rounding only: by `_SAME`. Sparse weights
     are stored in blocks of four inputs, and those of dense and recurrent layers with fewer inputs
-    come out as other numbers or NaN.
+    come out as other numbers or NaN, and so do some in float16.
 
     Raises `WrongFileError` as `compare` does.
 
@@ -111,12 +111,12 @@ def compare_storage(dense: Sequence[NDArray[Any]], sparse: Sequence[NDArray[Any]
     Traceback (most recent call last):
     ...
     trimgrid.export.agreement.WrongFileError: LiteRT answers wrongly where this model's zeros are \
-left out of the file, as it does for layers with fewer than four inputs: the converted file's \
-output 0 holds NaN or infinity (1 of 2 values)
+left out, as it does for layers with fewer than four inputs and for some float16 files; keep the \
+zeros and zip the file: the converted file's output 0 holds NaN or infinity (1 of 2 values)
     """
     says = (
-        "LiteRT answers wrongly where this model's zeros are left out of the file, as it does for "
-        "layers with fewer than four inputs"
+        "LiteRT answers wrongly where this model's zeros are left out, as it does for layers with "
+        "fewer than four inputs and for some float16 files; keep the zeros and zip the file"
     )
     words = {"the Keras prediction": "the same file with its zeros"}
     _compare_same(dense, sparse, says, words, _SAME)

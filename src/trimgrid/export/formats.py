@@ -31,7 +31,7 @@ _INT4 = (("ai_edge_quantizer",), "quantize")
 
 
 SPARSE = ("none", "float16")
-"""In which LiteRT reads sparse weights; beside integers it answers wrongly without a word."""
+"""In which LiteRT reads sparse weights; beside integers it answers wrongly without an error."""
 
 
 def check_export(path: str | Path, quantize: str, sparse: bool = False) -> str:
@@ -85,8 +85,9 @@ no quantized layers. Give one of: none.
         )
     if sparse and quantize not in SPARSE:
         raise InputError(
-            f"Zeros can be left out of weights in {' or '.join(SPARSE)} only: beside integers "
-            f"LiteRT answers wrongly without a word. Received: quantize={quantize!r}, sparse=True. "
+            "Zeros can be left out of weights in float32 ('none') or float16 only: beside integers "
+            "LiteRT answers wrongly without an error. "
+            f"Received: quantize={quantize!r}, sparse=True. "
             "Give quantize='none' or 'float16', or zip the file."
         )
     if not path.parent.is_dir():

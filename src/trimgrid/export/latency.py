@@ -121,7 +121,7 @@ class _Maker:
         with isolated_randomness(0):
             shrunk = shrink_model(load_saved(model.file))
         if not shrunk.removed:
-            why = shrunk.reason or "No unit is without use that could be left out"
+            why = shrunk.reason or "No unit could be left out"
             self._left(model, kinds[0], "shrunk", why)
             return
         for kind in kinds:

@@ -48,7 +48,7 @@ def export_text(exported: Exported, error_name: str) -> str:
 def _shrunk(told: Mapping[str, Any]) -> str:
     units = sum(told["removed"].values())
     if not units:
-        why = told["reason"] or "no unit is without use that could be left out"
+        why = told["reason"] or "no unit could be left out"
         return f"  {'Shrunk':<16}{'-':>12}  {one_line(why)}"
     before, after = told["total_weights_before"], told["total_weights"]
     left = "1 unit" if units == 1 else f"{units:,} units"

@@ -25,7 +25,7 @@ def quantized(how: str) -> str:
 
 
 def time_text(spread: Spread) -> str:
-    """Return a median and half the distance of the quartiles, in percent of it.
+    """Return a median and half the interquartile range, in percent of it.
 
     >>> time_text(Spread(0.2, 0.19, 0.21))
     '0.200 ±5 %'
@@ -46,11 +46,15 @@ def latency_text(latency: Latency) -> str:
     lines = wrapped(_about(latency), _LINE_WIDTH)
     for how in dict.fromkeys(file.quantize for file in latency.files):
         lines += ["", _row(quantized(how), columns, widths)]
+        model = None
         for file in latency.files:
             if file.quantize == how:
-                name = one_line(printable(file.model))
-                label = f"  {name}" if file.storage == "dense" else f"    {file.storage}"
-                lines.append(_row(label, cells[id(file)], widths))
+                below = file.storage != "dense" and file.model == model
+                model = file.model
+                name = one_line(printable(model))
+                if file.storage != "dense":
+                    name = f"  {file.storage}" if below else f"{name}, {file.storage}"
+                lines.append(_row(f"  {name}", cells[id(file)], widths))
     notes = [note for file in latency.files for note in _notes(file)]
     for paragraph in (latency_verdicts(latency), notes):
         if paragraph:
@@ -99,7 +103,9 @@ def _on_zeros(compared: Sequence[TimedFile]) -> list[str]:
     dense = [file for file in compared if file.storage == "dense"]
     sparse = [file for file in compared if file.storage.endswith("sparse")]
     if any(map(_ever_faster, sparse)) and not any(map(_ever_faster, dense)):
-        return ["Zeros make it faster only where they are left out of the file."]
+        always = all(file.faster(count) for file in sparse for count in file.ratios)
+        but = "" if always else ", and not on every number of threads"
+        return [f"Zeros make it faster only where they are left out of the file{but}."]
     both = dense + sparse
     if both and all(file.no_faster(count) for file in both for count in file.ratios):
         return ["Zeros do not make it faster here: they pay off in the size of the file only."]
@@ -152,7 +158,7 @@ def _head(latency: Latency) -> list[str]:
 def _about(latency: Latency) -> str:
     return (
         f"One inference in {latency.runtime}, milliseconds: median of {latency.rounds} rounds "
-        f"in turns, ± half the distance of its quartiles. {latency.machine}."
+        f"in turns, ± half the interquartile range. {latency.machine}."
     )
 
 

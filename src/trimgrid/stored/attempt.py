@@ -177,10 +177,11 @@ class StoredAttempt(AttemptInfo):
 
         Of both the .tflite that tables tell of (int8 weights) is timed and one in `quantize`, by
         default float32; of a pruned attempt also the latter with its zeros left out, and both
-        without the units that do nothing, where there are any. All take turns, for `seconds` on one
-        thread and on all cores, in a process of their own; what else the machine does meanwhile is
-        in the times. `latency` and `latency_ms` are set, here and in the run directory; the
-        original's `latency_ms` is written there, and is seen when results are loaded again.
+        without the units that do nothing, where there are any. All take turns, for about
+        `seconds` in all, on one thread and on all cores, in a process of their own; what else the
+        machine does meanwhile is in the times. `latency` and `latency_ms` are set, here and in the
+        run directory; the original's `latency_ms` is written there, and is seen when results are
+        loaded again.
 
         Raises `InputError` for a quantization that a .tflite can't have and a time that can't be,
         and `RunError` for a model file that is damaged, or if LiteRT can't run the files.
