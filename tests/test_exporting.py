@@ -636,9 +636,19 @@ def test_zeros_are_left_out_of_the_file(
         samples=case.samples,
         error=mean_square,
         dense_file=tmp_path / "dense.tflite",
+        timed_seconds=0.2,
+        name="most",
         children=children,
     )
     assert exported.sparse
+    assert exported.latency is not None
+    files = [(file.model, file.storage, file.size) for file in exported.latency.files]
+    assert files[1] == ("most", "sparse", exported.size)
+    text = export_text(exported, "loss")
+    assert text.startswith(f"{tmp_path / 'sparse.tflite'} (tflite")
+    assert ", zeros left out)\n" in text.splitlines(keepends=True)[0]
+    assert "than the dense file" in " ".join(text.split())
+    assert json.loads(json.dumps(exported.to_dict(), allow_nan=False))["sparse"] is True
     assert exported.max_difference <= 2 * CLOSE[quantize] * exported.output_range
     found = [sparse_tensors(tmp_path / f"{each}.tflite") for each in ("dense", "sparse")]
     # LiteRT has no sparse embedding, and small tensors save nothing.

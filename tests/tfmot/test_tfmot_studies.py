@@ -95,7 +95,7 @@ def test_a_study_from_the_model_to_the_files(tmp_path: Path) -> None:
     np.testing.assert_array_equal(old.get_weights()[0], loaded.get_weights()[0])
     assert [layer.name for layer in old.layers] == [layer.name for layer in model.layers]
     whole = half.export(tmp_path / "small.tflite", sparse=True, shrink=True)
-    assert whole.sparse
+    assert whole.sparse is False  # so few weights take no less room without their zeros
     assert "tf_keras" in whole.shrunk["reason"]
     measured = half.measure_latency(seconds=0.3)
     assert results["half"].latency_ms == measured.all_of("dynamic")[1].milliseconds[1].median
