@@ -227,7 +227,7 @@ def test_show_as_json_and_csv(run: str, capsys: pytest.CaptureFixture[str]) -> N
     assert list(rows[0]) == [
         "id", "name", "total_weights", "nonzero_weights", "zero_weights", "h5_size",
         "zipped_h5_size", "keras_size", "zipped_keras_size", "tflite_size", "zipped_tflite_size",
-        "error", "errors", "status",
+        "error", "errors", "latency_ms", "status",
     ]  # fmt: skip
     assert {row["name"]: len(row["errors"]) for row in rows} == {
         "const sparsity 0.8": 2,

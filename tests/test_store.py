@@ -170,6 +170,7 @@ def test_a_result_lists_what_lies_in_the_folder(tmp_path: Path) -> None:
         "errors": [0.5, None],
         "seeds": [0],
         "exports": [],
+        "latency": None,
     }
     assert sorted(files) == ["history.csv", "predictions.npz"]
     assert files["history.csv"]["bytes"] == len(b"seed,epoch,loss\n0,1,0.5\n0,2,") + 20
