@@ -217,7 +217,7 @@ def test_the_article_models_convert_to_their_size_and_answer_alike(
     (name,) = Interpreter(model_content=content).get_signature_runner().get_input_details()
     answers = run_tflite(content, {name: samples.astype(np.float32)})["output_0"]
     assert conversion.max_difference == pytest.approx(abs(answers - expected).max(), abs=1e-5)
-    assert conversion.max_difference < 0.05 * conversion.output_range
+    assert conversion.max_difference < 0.1 * conversion.output_range
 
 
 def test_what_was_converted_before_does_not_matter(bench: Bench, custom: ModuleType) -> None:
