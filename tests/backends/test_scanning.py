@@ -17,7 +17,7 @@ from trimgrid.allocation.sharing import share
 from trimgrid.errors import InputError, RunError
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.one_shot import OneShot
-from trimgrid.runs import scanning
+from trimgrid.runs import pruned_errors
 from trimgrid.runs.scan import Scan, ScanPoint
 from trimgrid.runs.study import Study
 
@@ -169,8 +169,8 @@ def test_points_that_do_not_fit_at_once(room: int, monkeypatch: pytest.MonkeyPat
     study = Study(regression(), (X, Y), test=(X, Y), loss="mse", epochs=1)
     whole = study.scan(7)
     # 50 predictions of four bytes each, in batches of 20: as many as if there were 60.
-    monkeypatch.setattr(scanning, "_BATCH", 20)
-    monkeypatch.setattr(scanning, "_PREDICTIONS_BYTES", room * 240)
+    monkeypatch.setattr(pruned_errors, "_BATCH", 20)
+    monkeypatch.setattr(pruned_errors, "_PREDICTIONS_BYTES", room * 240)
     parts = study.scan(7)
     assert [each.error for each in parts] == pytest.approx([e.error for e in whole], rel=1e-6)
 
@@ -184,7 +184,7 @@ def test_ties_and_weights_that_are_no_numbers() -> None:
     study = Study(model, (X, Y), test=(X, Y), loss="mse", error=of_model, epochs=1)
     study_of_predictions = Study(model, (X, Y), test=(X, Y), loss="mse", epochs=1)
     assert all(np.isnan(each.error) for each in study_of_predictions.scan(SPARSITIES))
-    for sparsity, rank in zip(SPARSITIES, [scanning._ranks(weights[0])] * 5, strict=True):
+    for sparsity, rank in zip(SPARSITIES, [pruned_errors._ranks(weights[0])] * 5, strict=True):
         gone = 54 - masks.kept_count(54, sparsity)
         np.testing.assert_array_equal(rank >= gone, masks.magnitude_mask(weights[0], sparsity))
     assert np.isnan([each.error for each in study.scan(SPARSITIES)]).all()

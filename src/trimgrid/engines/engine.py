@@ -13,6 +13,7 @@ from trimgrid.engines.choice import EngineChoice
 from trimgrid.engines.sequential import SequentialEngine
 from trimgrid.engines.trained import OnEpoch, Trained
 from trimgrid.errors import InputError
+from trimgrid.halving import Halving
 from trimgrid.iterative import may_rewind
 from trimgrid.run_directory.checkpoints import Checkpoints
 from trimgrid.schedule_kinds import is_trained
@@ -28,6 +29,7 @@ class Engine(Protocol):
         weights: list[Any] | None = None,
         on_epoch: OnEpoch | None = None,
         checkpoints: Checkpoints | None = None,
+        halving: Halving | None = None,
     ) -> Iterator[tuple[int, Trained]]:
         """Train each task from the same weights; yield its place and what came out, as it comes.
 
@@ -39,6 +41,9 @@ class Engine(Protocol):
         end (SIGINT, SIGTERM) waits for the next step or call: then the state is saved, and
         `KeyboardInterrupt` raised. Checkpoints are never forgotten here: who stores the result of a
         training lets go of its checkpoint.
+
+        With `halving` trainings that it finds hopeless, by their names, end at its rungs, while
+        those beside them go on.
 
         Raises `InputError` with `checkpoints` for tasks without ids of their own, and `RunError`
         for a damaged checkpoint and another training's.

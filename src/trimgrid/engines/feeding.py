@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,18 +56,29 @@ class Feeder:
         return self._first
 
     def calls(
-        self, epochs: int, seeds: Sequence[int], pace: Pace, begin: int = 0
+        self,
+        epochs: int,
+        seeds: Sequence[int],
+        pace: Pace,
+        begin: int = 0,
+        rungs: Collection[int] = (),
     ) -> Iterator[Call]:
         """The calls of a training of so many epochs, which follows the orders of the seeds.
 
-        They begin with step `begin`, wherever in an epoch it is.
+        They begin with step `begin`, wherever in an epoch it is. After each of the epochs in
+        `rungs`, from 1, a call ends.
         """
         if self.source.resident:
-            return self._resident_calls(epochs, seeds, pace, begin)
+            return self._resident_calls(epochs, seeds, pace, begin, rungs)
         return self._chunk_calls(epochs, seeds[0], pace, begin)
 
     def _resident_calls(
-        self, epochs: int, seeds: Sequence[int], pace: Pace, begin: int
+        self,
+        epochs: int,
+        seeds: Sequence[int],
+        pace: Pace,
+        begin: int,
+        rungs: Collection[int],
     ) -> Iterator[Call]:
         source, length, step = self.source, self.source.steps, begin
         while step < epochs * length:
@@ -75,7 +86,8 @@ class Feeder:
             window, base = self._place(source.window(epoch, seeds)), epoch * length
             last = length * min(epochs, epoch + source.epochs)
             while step < last:
-                stop = min(last, step + pace.steps)
+                ahead = [length * rung for rung in rungs if length * rung > step]
+                stop = min([last, step + pace.steps, *ahead])
                 if stop // length > step // length:  # an epoch ends: so does the call
                     stop -= stop % length
                 ended = [(each, each - epoch) for each in range(step // length, stop // length)]

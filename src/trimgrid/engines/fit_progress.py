@@ -15,18 +15,26 @@ from trimgrid.run_directory.checkpoints import Checkpoint
 
 OnEpoch = Callable[[int, float], None]
 """Called after each epoch with its number, from 1, and the training loss."""
+Hopeless = Callable[[int, float], bool]
+"""Tells after each epoch, by its number and the loss that is watched, whether to stop there."""
 
 
 class Progress(keras.callbacks.Callback):  # type: ignore[misc]
     """Reports epochs, ends a training whose loss is not finite any more, and saves its state.
 
-    `epochs`, `steps`: of the training, and of an epoch. `history`, `step` and `failure` tell how
-    far it has come. A state is all variables of the model, its optimizer and metrics, the losses of
-    the running epoch, and where the training failed.
+    `epochs`, `steps`: of the training, and of an epoch. `history`, `step`, `failure` and `stopped`,
+    the epoch after which it was found hopeless, tell how far it has come. A state is all variables
+    of the model, its optimizer and metrics, the losses of the running epoch, and where the training
+    failed.
     """
 
     def __init__(
-        self, epochs: int, steps: int, on_epoch: OnEpoch | None, saving: Saving | None
+        self,
+        epochs: int,
+        steps: int,
+        on_epoch: OnEpoch | None,
+        saving: Saving | None,
+        hopeless: Hopeless | None = None,
     ) -> None:
         super().__init__()
         self.history: dict[str, list[Any]] = {}
@@ -35,6 +43,8 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
         self._epoch_steps = steps
         self._on_epoch = on_epoch
         self._saving = saving
+        self._hopeless = hopeless
+        self.stopped: int | None = None
         self._losses: list[tuple[int, Any]] = []
         self._failed: tuple[float, float] = (0, 0)  # the step, from 1, and its loss
         self._metrics: list[NDArray[Any]] | None = None  # of an epoch that is gone on with
@@ -100,9 +110,17 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
             self._state = [_array(each) for each in _variables(self.model)]
         if self._on_epoch is not None:
             self._on_epoch(epoch + 1, float(logs.get("loss", np.nan)))
-        if self._saving is not None:
+        if self._is_hopeless(epoch + 1, logs):
+            self.stopped = epoch + 1
+            self.model.stop_training = True
+        elif self._saving is not None:  # of one that was stopped no process goes on
             ended = self.step == self._end or self.failure is not None
             self._saving.after(self.step, self._snapshot, ended)
+
+    def _is_hopeless(self, epoch: int, logs: Any) -> bool:
+        if self._hopeless is None or self.step == self._end or self.failure is not None:
+            return False
+        return self._hopeless(epoch, float(logs.get("val_loss", logs.get("loss", np.nan))))
 
     def _snapshot(self) -> tuple[list[NDArray[Any]], dict[str, list[NDArray[Any]]]]:
         model = self.model  # on JAX this brings the state of the running fit into the variables

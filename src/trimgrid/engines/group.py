@@ -174,10 +174,20 @@ class GroupProgram:
         paths, shapes = [each.path for each in variables], [each.shape for each in variables]
         return MaskChoice(task.allocation, paths, shapes, plan)
 
-    def begin(self, tasks: Sequence[Task], plans: Sequence[Plan], rows: Sequence[State]) -> Group:
-        """Put the states of a group's rows on the devices."""
+    def begin(
+        self,
+        tasks: Sequence[Task],
+        plans: Sequence[Plan],
+        rows: Sequence[State],
+        seeds: list[int] | None = None,
+    ) -> Group:
+        """Put the states of a group's rows on the devices.
+
+        `seeds`: those of the orders of a group that goes on with some of its rows.
+        """
         places = self._places(len(tasks))
-        seeds = list(dict.fromkeys(task.training.seed for task in tasks))
+        if seeds is None:
+            seeds = list(dict.fromkeys(task.training.seed for task in tasks))
         orders = self.feeder.source.orders
         mine = [np.int32(min(seeds.index(task.training.seed), orders - 1)) for task in tasks]
         return Group(

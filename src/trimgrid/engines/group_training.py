@@ -16,6 +16,7 @@ from trimgrid.engines.group import GroupProgram
 from trimgrid.engines.rows import unstack
 from trimgrid.engines.saving import Saving, check_fits
 from trimgrid.engines.shapes import Plan, State
+from trimgrid.halving import Halving
 from trimgrid.run_directory.checkpoints import Checkpoint
 from trimgrid.training import Task
 
@@ -25,10 +26,14 @@ History = dict[str, list[NDArray[Any]]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out of a row: its state at the end, and its history."""
+    """What came out of a row: its state at the end, and its history.
+
+    `stopped`: after which epoch it was stopped as hopeless; None if it was not.
+    """
 
     state: State
     history: dict[str, list[Any]]
+    stopped: int | None = None
 
 
 def train_group(
@@ -37,11 +42,13 @@ def train_group(
     saving: Saving,
     checkpoints: Sequence[Checkpoint] = (),
     on_epoch: Callable[[int, Sequence[float]], None] | None = None,
+    halving: Halving | None = None,
 ) -> list[Outcome]:
     """Train tasks of one length together; `saving` is called after each part.
 
     `checkpoints`: of all the tasks after the same step, from which they go on; none: they begin.
-    `on_epoch` gets each epoch's number, from 1, and the tasks' losses.
+    `on_epoch` gets each epoch's number, from 1, and the tasks' losses, NaN for one that was
+    stopped. `halving`: the rows of tasks that it finds hopeless are done no more.
 
     Raises `RunError` for the checkpoint of another training.
     """
@@ -51,19 +58,27 @@ def train_group(
     rows, history, done = _begin(program, tasks, plans, checkpoints)
     if done == length * epochs or (done % length == 0 and _all_bad([r.bad_step for r in rows])):
         return _outcomes(rows, history)
-    group, pace = program.begin(tasks, plans, rows), Pace()
+    outcomes: dict[int, Outcome] = {}
+    running = list(range(len(tasks)))
+    seeds = list(dict.fromkeys(task.training.seed for task in tasks))
+    group, pace = program.begin(tasks, plans, rows, seeds), Pace()
     state, places = group.state, group.places
     window_begin, before = -1, None
     steps_before, ready = 0, 0.0
+
+    def still(values: Sequence[Any]) -> list[Any]:
+        """Of the values of all tasks those of the tasks that still train."""
+        return [values[place] for place in running]
 
     def snapshot() -> tuple[list[NDArray[Any]], History]:
         arrays = [np.asarray(array)[places.of_attempt] for array in jax.tree.leaves(state)]
         return arrays, history
 
-    for call in feeder.calls(epochs, group.seeds, pace, done):
+    rungs = () if halving is None else halving.rungs
+    for call in feeder.calls(epochs, group.seeds, pace, done, rungs):
         if call.begin != window_begin:
             window_begin = call.begin
-            differing = program.rows(tasks, plans, window_begin, group)
+            differing = program.rows(still(tasks), still(plans), window_begin, group)
         began = time.perf_counter()
         state, seen = program.call(group, state, differing, call)
         if call.ended or feeder.source.resident:
@@ -79,16 +94,34 @@ def train_group(
             for key, values in seen.items():
                 history.setdefault(key, []).append(values[slot][places.of_attempt])
             if on_epoch is not None:
-                losses = history.get("loss", [np.full(len(tasks), np.nan)])[-1]
+                losses = np.full(len(tasks), np.nan)
+                losses[running] = history.get("loss", [losses[running]])[-1]
                 on_epoch(epoch + 1, [float(loss) for loss in losses])
         done = call.begin + call.stop
         over = done == length * epochs
         if call.ended and not over:
             over = _all_bad(np.asarray(state.bad_step)[places.of_attempt])
+        # A train_step of one's own need not log a loss: then there is nothing to compare.
+        if call.ended and halving is not None and not over and "loss" in history:
+            epoch = call.ended[-1][0] + 1
+            lost = halving.hopeless(epoch, [each.name for each in still(tasks)], _watched(history))
+            if lost:
+                kept = [i for i, each in enumerate(still(tasks)) if each.name not in lost]
+                found = _outcomes(unstack(places, state), history, epoch)
+                outcomes |= {p: found[i] for i, p in enumerate(running) if i not in kept}
+                history = {key: [each[kept] for each in seen] for key, seen in history.items()}
+                running = [running[place] for place in kept]
+                saving.only([each.id for each in still(tasks)])
+                group = program.begin(
+                    still(tasks), still(plans), [found[place].state for place in kept], seeds
+                )
+                state, places = group.state, group.places
+                differing = program.rows(still(tasks), still(plans), window_begin, group)
         saving.after(done, snapshot, over)
         if over:
             break
-    return _outcomes(unstack(places, state), history)
+    outcomes |= dict(zip(running, _outcomes(unstack(places, state), history), strict=True))
+    return [outcomes[place] for place in range(len(tasks))]
 
 
 def _begin(
@@ -116,11 +149,17 @@ def _begin(
     return rows, history, first.step
 
 
-def _outcomes(rows: Sequence[State], history: History) -> list[Outcome]:
+def _outcomes(rows: Sequence[State], history: History, stopped: int | None = None) -> list[Outcome]:
     def of(place: int) -> dict[str, list[Any]]:
         return {key: [value[place].tolist() for value in seen] for key, seen in history.items()}
 
-    return [Outcome(row, of(place)) for place, row in enumerate(rows)]
+    return [Outcome(row, of(place), stopped) for place, row in enumerate(rows)]
+
+
+def _watched(history: History) -> list[float]:
+    """The rows' last loss on the validation data, or on the training data where there is none."""
+    watched = history.get("val_loss") or history["loss"]
+    return [float(loss) for loss in watched[-1]]
 
 
 def _all_bad(bad_steps: Any) -> bool:

@@ -27,6 +27,10 @@ class Saving:
         self._ids = ids
         self._interruption = interruption
 
+    def only(self, ids: Sequence[str]) -> None:
+        """Go on with some of the trainings: what is saved from now on is theirs."""
+        self._ids = ids
+
     def after(self, step: int, snapshot: Snapshot, ended: bool = False) -> None:
         """Save the state after `step` batches, if it is due or the process is to end.
 

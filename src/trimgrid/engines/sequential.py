@@ -13,13 +13,14 @@ from trimgrid.allocation.setting import Allocation
 from trimgrid.data.sources import ArrayData, Data, StreamData, open_data
 from trimgrid.distilling import distilled_step, taught_by
 from trimgrid.engines.fit_data import for_validation, without_end
-from trimgrid.engines.fit_progress import OnEpoch, Progress
+from trimgrid.engines.fit_progress import Hopeless, OnEpoch, Progress
 from trimgrid.engines.rated_pruning import RatedPruning
 from trimgrid.engines.saving import Saving, check_ids, saving
 from trimgrid.engines.trained import OnEpoch as OnEpochs
 from trimgrid.engines.trained import Trained
 from trimgrid.engines.untrained import pruned_only
 from trimgrid.errors import RunError
+from trimgrid.halving import Halving
 from trimgrid.models import copy_model
 from trimgrid.pruning import MagnitudePruning
 from trimgrid.run_directory.checkpoints import Checkpoint, Checkpoints
@@ -39,6 +40,7 @@ def train(
     checkpoint: Checkpoint | None = None,
     rates: NDArray[np.float32] | None = None,
     allocation: Allocation | None = None,
+    hopeless: Hopeless | None = None,
 ) -> Trained:
     """Train a fresh copy of a model with a fresh optimizer, pruning it if a schedule is given.
 
@@ -46,7 +48,8 @@ def train(
     depends only on the arguments. In a training with distillation the original is the teacher, as
     it is. A loss that stops being finite ends the training: then `failure` says at which step.
     `saved` is called after each step, so that a later call goes on from the `checkpoint` that it
-    left, to the bit as if the training had never stopped. `rates` and `allocation`, see `Task`,
+    left, to the bit as if the training had never stopped. `hopeless` is asked after each epoch
+    whether the training is to stop there. `rates` and `allocation`, see `Task`,
     count where a schedule is given.
 
     Raises `InputError` for a schedule that can't reach its target and a model without prunable
@@ -79,7 +82,7 @@ def train(
     optimizer.build(model.trainable_variables)
     if isinstance(optimizer, MagnitudePruning):
         optimizer.begin(steps * training.epochs)
-    progress = Progress(training.epochs, steps, on_epoch, saved)
+    progress = Progress(training.epochs, steps, on_epoch, saved, hopeless)
     if checkpoint is not None:
         progress.go_on_from(checkpoint, model)
         if progress.step % steps and keras.config.backend() != "jax":
@@ -89,7 +92,7 @@ def train(
     failures: list[RunError] = []
     parts = _parts(progress.step, steps, training.epochs) if progress.failure is None else []
     for epoch, until, skip in parts:
-        if progress.failure is not None:
+        if progress.failure is not None or progress.stopped is not None:
             break
         progress.put_back(model)
         try:
@@ -115,7 +118,7 @@ def train(
     failure = progress.failure
     if failure is None and not all(np.isfinite(a).all() for a in model.get_weights()):
         failure = f"the weights stopped being finite by step {progress.step}"
-    return Trained(model, progress.history, failure)
+    return Trained(model, progress.history, failure, progress.stopped)
 
 
 def _parts(done: int, steps: int, epochs: int) -> list[tuple[int, int, int]]:
@@ -149,6 +152,7 @@ class SequentialEngine:
         weights: list[Any] | None = None,
         on_epoch: OnEpochs | None = None,
         checkpoints: Checkpoints | None = None,
+        halving: Halving | None = None,
     ) -> Iterator[tuple[int, Trained]]:
         """Train each task from the same weights; yield its place and what came out.
 
@@ -168,11 +172,16 @@ class SequentialEngine:
             found = None if checkpoints is None else checkpoints.find(task.id)
             settings = task.training, task.schedule, self._validation, report
             with saving(checkpoints, [task]) as saved:
-                trained = train(
-                    start, self._data, *settings, saved, found, task.rates, task.allocation
-                )
+                options = task.rates, task.allocation, _hopeless(halving, task.name)
+                trained = train(start, self._data, *settings, saved, found, *options)
             yield place, trained
 
 
 def _alone(on_epoch: OnEpochs, name: str) -> OnEpoch:
     return lambda epoch, loss: on_epoch([name], epoch, [loss])
+
+
+def _hopeless(halving: Halving | None, name: str) -> Hopeless | None:
+    if halving is None:
+        return None
+    return lambda epoch, loss: bool(halving.hopeless(epoch, [name], [loss]))

@@ -12,6 +12,7 @@ from trimgrid.data.sources import ArrayData, StreamData
 from trimgrid.engines.fit_data import without_end
 from trimgrid.engines.trained import OnEpoch, Trained
 from trimgrid.errors import InputError, RunError, first_line
+from trimgrid.halving import Halving
 from trimgrid.legacy.fitting import Fit, fit
 from trimgrid.legacy.settings import in_keras_2, scaled_as
 from trimgrid.models import copy_model
@@ -50,10 +51,12 @@ class TfmotEngine:
         weights: list[Any] | None = None,
         on_epoch: OnEpoch | None = None,
         checkpoints: Checkpoints | None = None,
+        halving: Halving | None = None,
     ) -> Iterator[tuple[int, Trained]]:
         """Train each task from the same weights; yield its place and what came out.
 
-        See `trimgrid.engines.engine.Engine`; nothing is saved to `checkpoints`.
+        See `trimgrid.engines.engine.Engine`; nothing is saved to `checkpoints`, and
+        nothing is stopped by `halving`.
         """
         for place, task in enumerate(tasks):
             model = copy_model(self._model, seed=task.training.seed)

@@ -15,9 +15,12 @@ the training loss of each."""
 class Trained:
     """What a training gave: the model, its history, and why it failed (None if it did not).
 
+    `stopped`: after which epoch, from 1, it was stopped as hopeless; None if it was not.
+
     `history` holds one value an epoch under "loss", "val_loss" and the metrics' names.
     """
 
     model: Any
     history: dict[str, list[float]]
     failure: str | None
+    stopped: int | None = None

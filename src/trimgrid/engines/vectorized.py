@@ -26,6 +26,7 @@ from trimgrid.engines.shapes import AXIS
 from trimgrid.engines.trained import OnEpoch, Trained
 from trimgrid.engines.untrained import pruned_only
 from trimgrid.engines.windows import Source
+from trimgrid.halving import Halving
 from trimgrid.iterative import may_rewind
 from trimgrid.run_directory.checkpoints import Checkpoints
 from trimgrid.schedule_kinds import is_trained
@@ -109,13 +110,14 @@ class VectorizedEngine:
         weights: list[Any] | None = None,
         on_epoch: OnEpoch | None = None,
         checkpoints: Checkpoints | None = None,
+        halving: Halving | None = None,
     ) -> Iterator[tuple[int, Trained]]:
         """Train each task from the same weights; yield its place and what came out, as it comes.
 
         `weights`: as `get_weights` of a copy of the original gives them; None: the original's own.
         With distillation they are the teacher's too.
         The model of a `Trained` is the same object each time: it is good until the next is asked
-        for. `checkpoints`: see `trimgrid.engines.engine.Engine`.
+        for. `checkpoints`, `halving`: see `trimgrid.engines.engine.Engine`.
 
         Raises `RunError` if even one attempt alone does not find enough memory, and for a damaged
         checkpoint.
@@ -149,7 +151,9 @@ class VectorizedEngine:
             program.carrier.begin_from(start)
             group = alike[: program.attempts]
             try:
-                outcomes = self._run(program, [tasks[p] for p in group], on_epoch, checkpoints)
+                outcomes = self._run(
+                    program, [tasks[p] for p in group], on_epoch, checkpoints, halving
+                )
             except jax.errors.JaxRuntimeError as error:
                 self._programs.make_smaller(program, error)
                 continue
@@ -163,12 +167,13 @@ class VectorizedEngine:
         tasks: Sequence[Task],
         on_epoch: OnEpoch | None,
         checkpoints: Checkpoints | None,
+        halving: Halving | None,
     ) -> list[Outcome]:
         report = None if on_epoch is None else partial(on_epoch, [task.name for task in tasks])
         found = [] if checkpoints is None else [checkpoints.find(task.id) for task in tasks]
         there = [each for each in found if each is not None]
         with saving(checkpoints, tasks) as saved:
-            return train_group(program, tasks, saved, there, report)
+            return train_group(program, tasks, saved, there, report, halving)
 
     def _trained(self, carrier: Carrier, outcome: Outcome, task: Task) -> Trained:
         state, history = outcome.state, outcome.history
@@ -182,7 +187,7 @@ class VectorizedEngine:
             steps = self._source.steps * task.training.epochs
             failure = f"the weights stopped being finite by step {steps}"
             return Trained(model, history, failure)
-        return Trained(model, history, None)
+        return Trained(model, history, None, outcome.stopped)
 
     def _open(self, resident: bool, seeds: int, chunk: int) -> None:
         """Plan the way of the data to the devices, in chunks of so many bytes if it does not stay

@@ -12,6 +12,7 @@ from trimgrid.engines.engine import Engine
 from trimgrid.engines.trained import OnEpoch, Trained
 from trimgrid.errors import RunError
 from trimgrid.export.tflite import TFLiteConverter
+from trimgrid.halving import Halving
 from trimgrid.models import copy_model
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.checkpoints import Checkpoints
@@ -54,6 +55,7 @@ class Loop:
     """A run whose input is checked: `tasks` are the trainings of the attempts not yet finished.
 
     `engine` is None where nothing is left to train, `original` where the model is trained already.
+    `halving`: stops attempts that are hopeless.
     """
 
     model: Any
@@ -63,6 +65,7 @@ class Loop:
     repeats: int
     on_epoch: OnEpoch | None
     keeper: Keeper | None
+    halving: Halving | None = None
 
     def results(
         self,
@@ -124,7 +127,7 @@ class Loop:
         assert self.engine is not None
         waiting: dict[int, Repeats] = {}
         for place, trained in self.engine.train(
-            self.tasks, weights, self.on_epoch, self._checkpoints()
+            self.tasks, weights, self.on_epoch, self._checkpoints(), self.halving
         ):
             attempt = place // self.repeats
             found = waiting.setdefault(attempt, {})

@@ -31,13 +31,17 @@ Evaluate: TypeAlias = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A trained model's weights and history; its predictions and error unless training failed."""
+    """A trained model's weights and history; its predictions and error unless training failed.
+
+    `stopped` says when the training was stopped as hopeless, None if it was not.
+    """
 
     weights: list[Any]
     history: Mapping[str, Sequence[float]]
     predictions: Any
     error: float
     failure: str | None
+    stopped: str | None = None
 
 
 Repeats: TypeAlias = dict[int, Evaluated]
@@ -123,7 +127,10 @@ class Measurer:
             ) from problem
         if predictions is not None:
             predictions = keras.tree.map_structure(np.asarray, predictions)
-        return Evaluated(weights, trained.history, predictions, error, None)
+        stopped = None
+        if trained.stopped is not None:
+            stopped = f"stopped after epoch {trained.stopped}: others are smaller and better"
+        return Evaluated(weights, trained.history, predictions, error, None, stopped)
 
     def measure(self, name: str, repeats: Sequence[Evaluated]) -> Measured:
         """Count, save and weigh the repeat that stands for an attempt, and queue its conversion."""
@@ -153,6 +160,8 @@ class Measurer:
         if failures:
             status = f"{len(failures)} of {len(repeats)} repeats failed: {failures[0]}"
             info = replace(info, status=status)
+        elif chosen.stopped is not None:
+            info = replace(info, status=chosen.stopped)
         elif not math.isfinite(info.error):
             info = replace(info, status=f"evaluation failed: the error is {chosen.error}")
         conversion = None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
-from trimgrid.atomic import replacing
 from trimgrid.choosing import error_limit
+from trimgrid.csv_text import csv_text
 from trimgrid.errors import InputError, RunError
 from trimgrid.optional import optional_modules
 
@@ -102,14 +100,7 @@ class Scan(Sequence[ScanPoint]):
 
         Raises `OSError` if the file can't be written; what was there stays.
         """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(ScanPoint._fields)
-        writer.writerows(self._points)
-        if path is not None:
-            with replacing(path) as unfinished:
-                unfinished.write_text(text.getvalue(), encoding="utf-8")
-        return text.getvalue()
+        return csv_text(ScanPoint._fields, self._points, path)
 
     def to_pandas(self) -> Any:
         """Return the table of `to_csv` as a `pandas.DataFrame`.

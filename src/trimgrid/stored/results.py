@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, overload
 
-from trimgrid.atomic import replacing
 from trimgrid.choosing import default_size, front, smallest
+from trimgrid.csv_text import csv_text
 from trimgrid.errors import InputError, RunError
 from trimgrid.optional import optional_modules
 from trimgrid.results import COUNTS, SIZES
 from trimgrid.run_directory.manifest import Manifest, unknown_attempt
 from trimgrid.run_directory.progress_file import RunProgress, read_progress
 from trimgrid.stored.attempt import StoredAttempt
-from trimgrid.stored.csv_text import csv_text
 
 
 class StoredResults(Sequence[StoredAttempt]):
@@ -192,11 +191,7 @@ class StoredResults(Sequence[StoredAttempt]):
 
         Raises `OSError` if the file can't be written; what was there stays.
         """
-        text = csv_text(_COLUMNS, ([row[key] for key in _COLUMNS] for row in self._rows()))
-        if path is not None:
-            with replacing(path) as unfinished:
-                unfinished.write_text(text, encoding="utf-8", newline="")
-        return text
+        return csv_text(_COLUMNS, ([row[key] for key in _COLUMNS] for row in self._rows()), path)
 
     def to_pandas(self) -> Any:
         """Return the table of `to_csv` as a `pandas.DataFrame`, texts as they are.
