@@ -41,7 +41,9 @@ from trimgrid.run_directory.paths import (
     path_inside,
 )
 from trimgrid.run_directory.progress_file import PROGRESS
+from trimgrid.run_directory.sensitivity_file import SENSITIVITY, write_sensitivity
 from trimgrid.run_directory.tidying import has_begun, made, make_folder, tidy
+from trimgrid.sensitivity import Sensitivity
 
 __all__ = [
     "MANIFEST",
@@ -169,6 +171,10 @@ class RunDirectory:
         """Write details.json: see `trimgrid.run_directory.details`."""
         write_details(self.attempt_folder(id) / DETAILS, details)
 
+    def write_sensitivity(self, found: Sensitivity) -> None:
+        """Write sensitivity.json: see `trimgrid.run_directory.sensitivity_file`."""
+        write_sensitivity(self.folder, found)
+
     def adopt(self, id: str, path: Path) -> None:
         """Move a file from the working folder to the files of an attempt."""
         move(path, self.attempt_folder(id) / path.name)
@@ -224,7 +230,7 @@ class RunDirectory:
         if not difference:
             return manifest
         if not has_begun(self.folder):
-            for name in (SAMPLES, PROGRESS):
+            for name in (SAMPLES, PROGRESS, SENSITIVITY):
                 (self.folder / name).unlink(missing_ok=True)
             write_manifest(self._wanted)
             return self._wanted

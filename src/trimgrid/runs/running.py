@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from trimgrid.arguments import check_integer
 from trimgrid.data.sources import Data
 from trimgrid.engines.choice import EngineChoice, choose_engine
-from trimgrid.engines.engine import open_engine
+from trimgrid.engines.engine import Engine, open_engine
 from trimgrid.engines.trained import OnEpoch
 from trimgrid.export.tflite import TFLiteConverter
 from trimgrid.grids.grid import AttemptConfig
+from trimgrid.halving import Halving
 from trimgrid.results import AttemptInfo
 from trimgrid.runs.checking import (
     ORIGINAL,
@@ -119,10 +120,13 @@ def run_attempts(
     memory: int | None,
     say: Say,
     keeper: Keeper | None,
+    open: Callable[..., Engine] = open_engine,
+    halving: Halving | None = None,
 ) -> Iterator[AttemptInfo]:
     """Do what `run_grid` does, with what is checked already.
 
     `keeper`: what it has finished is not done again, and trainings go on from its checkpoints.
+    `open`: gives the engine, called as `open_engine` is. `halving`: see `Engine.train`.
     """
     for attempt in grid:
         short = stops_short(attempt.pruning_schedule, len(train.sizes) * training.epochs)
@@ -143,7 +147,7 @@ def run_attempts(
     if missing and not trained and not pretrained:
         choice = EngineChoice("sequential", "no attempt is trained")
     if missing or pretrained:
-        opened = open_engine(
+        opened = open(
             choice,
             model,
             train,
@@ -162,7 +166,7 @@ def run_attempts(
         original = Task(ORIGINAL, None, replace(training, epochs=pretrain_epochs))
         if keeper is not None:
             original = replace(original, id=keeper.training_id(ORIGINAL, 0))
-    run = Loop(model, opened, original, missing, repeats, on_epoch, keeper)
+    run = Loop(model, opened, original, missing, repeats, on_epoch, keeper, halving)
     return run.results(_names(grid), known, evaluate, converter, first_rows)
 
 

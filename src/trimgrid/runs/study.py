@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from trimgrid.arguments import check_integer
 from trimgrid.compiled_settings import compiled_settings, load_compiled
 from trimgrid.data.splits import open_splits
 from trimgrid.engines.choice import choose_engine
-from trimgrid.errors import InputError, first_line
+from trimgrid.errors import InputError
 from trimgrid.export.tflite import TFLiteConverter
 from trimgrid.grids.grid import AttemptConfig, article_grid
 from trimgrid.legacy.refusing import IN_KERAS_3
@@ -22,20 +21,18 @@ from trimgrid.legacy.telling import check_trainable_by_tfmot, is_legacy
 from trimgrid.measures.error_measures import error_measure
 from trimgrid.prunable import check_prunable_model
 from trimgrid.results import AttemptInfo
-from trimgrid.run_directory.details import updates_of
 from trimgrid.run_directory.store import MANIFEST, RunDirectory, read_manifest
-from trimgrid.runs.checking import ORIGINAL, Lengths, Say, check_amounts, check_attempts
-from trimgrid.runs.keeping import Logger, RunKeeper
-from trimgrid.runs.planning import plan_attempts, seeds_of, with_known_names
-from trimgrid.runs.progress import Progress
+from trimgrid.runs.checking import Say, check_attempts
+from trimgrid.runs.keeping import Logger
 from trimgrid.runs.recommending import highest_rate, recommended_grid
-from trimgrid.runs.results import Results, load_results
-from trimgrid.runs.running import run_attempts
+from trimgrid.runs.results import Results
 from trimgrid.runs.scan import Scan
 from trimgrid.runs.scanning import scan_model
+from trimgrid.runs.sensing import sensitivity_of
 from trimgrid.runs.settings import about, model_digest, platform, training_settings, versions
+from trimgrid.runs.stored_run import RunOptions, StoredRun, Subject, reported
 from trimgrid.runs.study_data import StudyData
-from trimgrid.schedule_kinds import is_trained
+from trimgrid.sensitivity import SPARSITIES, Sensitivity
 from trimgrid.startup import ENGINES
 from trimgrid.training import Training
 
@@ -140,8 +137,7 @@ class Study:
         """
         if is_legacy(self.model):
             return article_grid()
-        lengths = Lengths.of(self.model, self.data.train, self.training, self.pretrain_epochs)
-        peak = highest_rate(self.training.optimizer, lengths.original)
+        peak = highest_rate(self.training.optimizer, self._subject.lengths.original)
         return recommended_grid(self.model, self.steps, learning_rate=peak, allocation=allocation)
 
     def run(
@@ -183,87 +179,26 @@ class Study:
         another process uses, and one whose settings differ; `RunError` if the original can't be
         trained; `OSError`, which names the file, for a full disk.
         """
-        folder = Path(run_dir) if run_dir is not None else Path("runs", self._name)
+        folder = self._folder(run_dir)
         grid = self.recommended_grid() if grid is None else grid
-        lengths = Lengths.of(self.model, self.data.train, self.training, self.pretrain_epochs)
-        check_attempts(grid, self.training, lengths, self.model)
-        check_amounts(repeats, memory)
-        if not checkpoint_seconds > 0:
-            raise InputError(
-                "The time between two checkpoints must be above 0 seconds. "
-                f"Received: checkpoint_seconds={checkpoint_seconds!r}. Give for example 60."
-            )
-        engine, settled = self._engine(folder, engine)
-        settings = self._settings(settled, repeats, tflite)
-        planned = plan_attempts(grid, lengths, settings)
-        with ExitStack() as stack:
-            store = stack.enter_context(RunDirectory(folder, settings, about()))
-            grid, planned = with_known_names(grid, planned, store.planned)
-            store.plan(list(planned.values()))
-            if not store.samples.exists():
-                self.data.write_samples(store.samples)
-            missing = [each for each in planned.values() if not store.is_finished(each.id)]
-            if not tflite:
-                converter = None
-            elif converter is None and missing:
-                converter = stack.enter_context(TFLiteConverter())
-            names = {each.name for each in missing}
-            trained = [
-                each for each in grid if each.name in names and is_trained(each.pruning_schedule)
-            ]
-            bar = Progress(
-                len(trained) * repeats,
-                self.training.epochs,
-                self.pretrain_epochs if ORIGINAL in names else 0,
-                shown=progress,
-            )
-            if missing:
-                stack.enter_context(bar.told(folder))
-            for logger in loggers:
-                stack.callback(logger.close)
-            say = say or bar.say
-            for note in self._notes:
-                say(note)
-            results = run_attempts(
-                self.model,
-                grid,
-                self.data.train,
-                self.data.validation,
-                self.training,
-                self.evaluate,
-                converter,
-                bar.on_epoch,
-                pretrain_epochs=self.pretrain_epochs,
-                engine=engine,
-                repeats=repeats,
-                memory=memory,
-                say=say,
-                keeper=RunKeeper(
-                    store,
-                    planned,
-                    seeds_of(grid, self.training, repeats),
-                    {
-                        each.name: updates_of(each.pruning_schedule.plan(lengths.steps))
-                        for each in grid
-                        if each.name in names
-                    },
-                    lengths.steps,
-                    checkpoint_seconds,
-                    say,
-                    loggers,
-                ),
-            )
-            with bar:
-                for info in results:
-                    if on_result is not None:
-                        with bar.stopped():
-                            on_result(info)
-        found = load_results(folder)
-        try:
-            found.report()
-        except Exception as error:  # the run is done: its results do not depend on a page
-            say(f"The page could not be written: {type(error).__name__}: {first_line(error)}")
-        return found
+        check_attempts(grid, self.training, self._subject.lengths, self.model)
+        wanted, settled = self._engine(folder, engine)
+        options = RunOptions(
+            settings=self._settings(settled, repeats, tflite),
+            engine=wanted,
+            repeats=repeats,
+            memory=memory,
+            tflite=tflite,
+            checkpoint_seconds=checkpoint_seconds,
+            progress=progress,
+            on_result=on_result,
+            say=say,
+            loggers=loggers,
+            converter=converter,
+        )
+        with StoredRun(self._subject, folder, options) as run:
+            run.train(grid)
+        return reported(folder, run.say)
 
     def scan(
         self,
@@ -293,13 +228,44 @@ class Study:
         >>> [point.sparsity for point in scan], scan[0].error
         ([0.0, 0.25, 0.5, 0.75], 0.0)
         """
-        if is_legacy(self.model):
-            raise InputError(
-                "A scan is one of a model of Keras 3. Received: the tf_keras model "
-                f"{self.model.name!r}. Run a grid, or {IN_KERAS_3}."
-            )
+        self._check_keras_3("A scan")
         test = self.data.test or self.data.train
         return scan_model(self.model, self.measure, test, sparsities, allocations)
+
+    def sensitivity(
+        self, sparsities: Sequence[float] = SPARSITIES, run_dir: str | Path | None = None
+    ) -> Sensitivity:
+        """Return the error of the model with each tensor pruned alone, without any training.
+
+        `sparsities`: fractions in (0, 1), for each tensor. What is found says how far each tensor
+        can be pruned alone, and which ones to spare: see `trimgrid.Sensitivity`. With `run_dir` it
+        is kept in the run directory of this study too, where tables and pages find it. The model
+        is pruned as it is, trained or not, and stays as it is; the error is that of the study, on
+        its test data.
+
+        All points are predicted in one compiled program. An error that is a function of the model
+        is asked for at one point after the other.
+
+        Raises `InputError` for sparsities outside [0, 1), a `tf_keras` model, and a run directory
+        of another study.
+
+        >>> import numpy as np
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, use_bias=False)])
+        >>> x = np.random.default_rng(0).random((6, 4), "float32")
+        >>> study = Study(model, (x, model(x)), test=(x, model(x)), loss="mse", epochs=1)
+        >>> [point.sparsity for point in study.sensitivity([0.25, 0.5])]
+        [0.25, 0.5]
+        """
+        self._check_keras_3("A sensitivity")
+        test = self.data.test or self.data.train
+        if run_dir is None:
+            return sensitivity_of(self.model, self.measure, test, sparsities)
+        folder = Path(run_dir)
+        settings = self._known_settings(folder)
+        with RunDirectory(folder, settings, about()) as store:
+            found = sensitivity_of(self.model, self.measure, test, sparsities)
+            store.write_sensitivity(found)
+        return found
 
     def evaluate(self, model: Any) -> tuple[Any, float]:
         """Return the predictions of a model on the test data, and their error."""
@@ -310,6 +276,36 @@ class Study:
     def steps(self) -> int:
         """The number of batches on which each attempt trains."""
         return len(self.data.train.sizes) * self.training.epochs
+
+    def _folder(self, run_dir: str | Path | None) -> Path:
+        return Path(run_dir) if run_dir is not None else Path("runs", self._name)
+
+    def _check_keras_3(self, what: str) -> None:
+        if is_legacy(self.model):
+            raise InputError(
+                f"{what} is one of a model of Keras 3. Received: the tf_keras model "
+                f"{self.model.name!r}. Run a grid, or {IN_KERAS_3}."
+            )
+
+    @property
+    def _subject(self) -> Subject:
+        return Subject(
+            self.model,
+            self.data,
+            self.training,
+            self.pretrain_epochs,
+            self.evaluate,
+            self._notes,
+        )
+
+    def _known_settings(self, folder: Path) -> dict[str, Any]:
+        """The settings of a run directory, as far as a study does not say them itself."""
+        known = read_manifest(folder).settings if (folder / MANIFEST).exists() else {}
+        return self._settings(
+            self._engine(folder, "auto")[1],
+            int(known.get("repeats", 1)),
+            bool(known.get("tflite", True)),
+        )
 
     def _engine(self, folder: Path, wanted: str) -> tuple[str, str]:
         """The engine to ask for, and the one that the run directory names.
