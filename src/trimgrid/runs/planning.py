@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,12 +37,17 @@ def plan_attempts(
 
 
 def with_known_names(
-    grid: Sequence[AttemptConfig], planned: Mapping[str, Planned], known: Sequence[Planned]
+    grid: Sequence[AttemptConfig],
+    planned: Mapping[str, Planned],
+    known: Sequence[Planned],
+    *,
+    automatic: Callable[[AttemptConfig], bool] = has_automatic_name,
 ) -> tuple[list[AttemptConfig], dict[str, Planned]]:
     """Return grid and plan with the names that a run directory has for attempts it knows already.
 
     Automatic names tell what differs in a grid, so that those of the same attempts change when the
     grid grows. Names of the user's own stay, and so do those that would stand twice in the grid.
+    `automatic` tells which names are automatic.
 
     >>> from trimgrid.schedules import ConstantSparsity
     >>> grid = [AttemptConfig("const sparsity 0.5, frequency 100", ConstantSparsity(0.5))]
@@ -57,7 +62,7 @@ def with_known_names(
     def known_name(attempt: AttemptConfig) -> str:
         name = names.get(planned[attempt.name].id, attempt.name)
         alone = taken[planned[attempt.name].id] == 1 and name not in planned
-        return name if alone and has_automatic_name(attempt) else attempt.name
+        return name if alone and automatic(attempt) else attempt.name
 
     renamed = {ORIGINAL: planned[ORIGINAL]}
     for attempt in grid:

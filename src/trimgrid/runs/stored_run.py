@@ -16,7 +16,7 @@ from trimgrid.halving import Halving
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.details import updates_of
 from trimgrid.run_directory.store import RunDirectory
-from trimgrid.runs.checking import ORIGINAL, Lengths, Say, check_amounts
+from trimgrid.runs.checking import ORIGINAL, Lengths, Say, check_amounts, tasks_of
 from trimgrid.runs.keeping import Logger, RunKeeper
 from trimgrid.runs.measuring import Evaluate
 from trimgrid.runs.planning import plan_attempts, seeds_of, with_known_names
@@ -26,7 +26,8 @@ from trimgrid.runs.running import run_attempts
 from trimgrid.runs.settings import about
 from trimgrid.runs.study_data import StudyData
 from trimgrid.schedule_kinds import is_trained
-from trimgrid.training import Training
+from trimgrid.sensitivity import Sensitivity
+from trimgrid.training import Task, Training
 
 
 @dataclass(frozen=True)
@@ -83,25 +84,30 @@ class RunOptions:
 class StoredRun:
     """Trains grids into a run directory that is open inside a `with` block.
 
-    The converter, and the engine once there is something to train, serve all grids. `attempts`: how
-    many the largest grid has, 0 where there is only one. `say`: tells what there is to say, above
-    a bar where there is one.
+    The converter, and the engine once there is something to train, serve all grids. `expected`:
+    attempts like those of later grids, as many as the largest of them has. `say`: tells what there
+    is to say, above a bar where there is one.
 
     Entering raises `InputError` for a directory that another process uses, and one whose settings
     differ.
     """
 
     def __init__(
-        self, subject: Subject, folder: Path, options: RunOptions, attempts: int = 0
+        self,
+        subject: Subject,
+        folder: Path,
+        options: RunOptions,
+        expected: Sequence[AttemptConfig] = (),
     ) -> None:
         self._subject = subject
         self._options = options
-        self._attempts = attempts
+        self._expected = expected
         self._stack = ExitStack()
         self._store = RunDirectory(folder, options.settings, about())
         self._converter = options.converter
         self._engine: Engine | None = None
         self._told: set[str] = set()
+        self._shown: set[str] = set()
         self.say = options.say or Progress(0, 0, 0, shown=False).say
 
     def __enter__(self) -> Self:
@@ -122,6 +128,16 @@ class StoredRun:
     def names(self) -> list[str]:
         """The names of all attempts planned so far, the original's first."""
         return [each.name for each in self._store.planned]
+
+    def named(self, grid: Sequence[AttemptConfig]) -> list[AttemptConfig]:
+        """Return a grid with the names that the directory has for attempts it knows already."""
+        planned = plan_attempts(grid, self._subject.lengths, self._options.settings)
+        known = self._store.planned
+        return with_known_names(grid, planned, known, automatic=lambda attempt: True)[0]
+
+    def write_sensitivity(self, found: Sensitivity) -> None:
+        """Keep how sensitive the original's tensors are."""
+        self._store.write_sensitivity(found)
 
     def train(self, grid: Sequence[AttemptConfig], halving: Halving | None = None) -> None:
         """Train and measure what is missing of the original and the grid, which is checked.
@@ -188,15 +204,22 @@ class StoredRun:
             )
             stack.enter_context(bar)
             for info in results:
-                if options.on_result is not None:
+                if options.on_result is not None and info.name not in self._shown:
                     with bar.stopped():
                         options.on_result(info)
+                self._shown.add(info.name)
 
-    def _open(self, *arguments: Any, attempts: int, **options: Any) -> Engine:
-        """Open the engine, with room for the largest grid, or give that which is open."""
+    def _open(self, *arguments: Any, tasks: Sequence[Task], attempts: int, **more: Any) -> Engine:
+        """Open the engine, with room for what is expected too, or give that which is open."""
         if self._engine is None:
-            room = max(attempts, self._attempts * self._options.repeats)
-            self._engine = open_engine(*arguments, attempts=room, **options)
+            subject, repeats = self._subject, self._options.repeats
+            expected = [
+                task
+                for each in self._expected
+                for task in tasks_of(each, subject.training, repeats, subject.lengths)
+            ]
+            room = max(attempts, len(expected))
+            self._engine = open_engine(*arguments, tasks=[*tasks, *expected], attempts=room, **more)
         return self._engine
 
     def _once(self, say: Say) -> Say:

@@ -22,12 +22,15 @@ from trimgrid.measures.error_measures import error_measure
 from trimgrid.prunable import check_prunable_model
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.store import MANIFEST, RunDirectory, read_manifest
+from trimgrid.runs.asking import optuna
 from trimgrid.runs.checking import Say, check_attempts
 from trimgrid.runs.keeping import Logger
 from trimgrid.runs.recommending import highest_rate, recommended_grid
 from trimgrid.runs.results import Results
 from trimgrid.runs.scan import Scan
 from trimgrid.runs.scanning import scan_model
+from trimgrid.runs.search import Search
+from trimgrid.runs.searching import BATCH, SearchOptions, run_search
 from trimgrid.runs.sensing import sensitivity_of
 from trimgrid.runs.settings import about, model_digest, platform, training_settings, versions
 from trimgrid.runs.stored_run import RunOptions, StoredRun, Subject, reported
@@ -266,6 +269,72 @@ class Study:
             found = sensitivity_of(self.model, self.measure, test, sparsities)
             store.write_sensitivity(found)
         return found
+
+    def search(
+        self,
+        max_increase: float | None = None,
+        size: str = "zipped_tflite_size",
+        budget: int = 64,
+        run_dir: str | Path | None = None,
+        *,
+        max_error: float | None = None,
+        batch: int = BATCH,
+        seed: int = 0,
+        sampler: str = "tpe",
+        engine: str = "auto",
+        memory: int | None = None,
+        tflite: bool = True,
+        checkpoint_seconds: float = 60.0,
+        progress: bool | None = None,
+        on_result: Callable[[AttemptInfo], None] | None = None,
+        say: Say | None = None,
+        loggers: Sequence[Logger] = (),
+        converter: TFLiteConverter | None = None,
+    ) -> Search:
+        """Search for the smallest model that is good enough; return what was found.
+
+        What is searched is how much is pruned, how that is shared out among the tensors, the
+        highest learning rate, and how long the masks are chosen anew. `budget` attempts are
+        trained, `batch` of them at a time, and Optuna (extra `search`) is asked for each batch,
+        given the errors and sizes of those before. The first batch begins with what the
+        sensitivity of the tensors says. Attempts that others beat in both loss and weights are
+        stopped early, after a quarter and after half of the epochs: see `trimgrid.halving`.
+
+        `size`: one of `trimgrid.results.SIZES`. `max_increase`, `max_error`: what is good enough,
+        as `Results.best` has it, by default 5 % above the original's error. `seed`: of the search.
+        `sampler`: "tpe", or "random" to compare with. All others are those of `run`. The attempts
+        are in the run directory like any other, and a search that was stopped goes on there, with
+        the same attempts as if it had never stopped. A greater budget continues a search.
+
+        Raises `InputError` for what can't be searched, a `tf_keras` model and a missing Optuna,
+        and all that `run` raises.
+        """
+        self._check_keras_3("A search")
+        options = SearchOptions(max_error, max_increase, size, budget, batch, seed, sampler)
+        if not tflite and "tflite" in size:
+            raise InputError(
+                "A search needs the size that it looks for. "
+                f"Received: size={size!r} with tflite=False. Leave tflite away, or take "
+                "size='zipped_keras_size'."
+            )
+        optuna()
+        folder = self._folder(run_dir)
+        wanted, settled = self._engine(folder, engine)
+        run_options = RunOptions(
+            settings=self._settings(settled, 1, tflite),
+            engine=wanted,
+            repeats=1,
+            memory=memory,
+            tflite=tflite,
+            checkpoint_seconds=checkpoint_seconds,
+            progress=progress,
+            on_result=on_result,
+            say=say,
+            loggers=loggers,
+            converter=converter,
+        )
+        peak = highest_rate(self.training.optimizer, self._subject.lengths.original)
+        return run_search(self._subject, folder, run_options, options, self.measure, peak)
 
     def evaluate(self, model: Any) -> tuple[Any, float]:
         """Return the predictions of a model on the test data, and their error."""

@@ -1,0 +1,85 @@
+"""What a search asked for and decided so far, in a file of the run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trimgrid.halving import Decision, Decisions
+from trimgrid.run_directory.json_files import DamagedFileError, read_json, write_json
+
+_PREFIX = "search-"
+
+
+@dataclass
+class SearchRecord:
+    """A search: its settings, the attempts that it asked for, and which it stopped.
+
+    `batches`: lists of attempts that were asked for together, each with its "name" and "params".
+    `decisions`: see `trimgrid.halving.Halving`.
+    """
+
+    settings: dict[str, Any]
+    batches: list[list[dict[str, Any]]] = field(default_factory=list)
+    decisions: Decisions = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the attempts in the order in which they were asked for, each once."""
+        return list(dict.fromkeys(each["name"] for batch in self.batches for each in batch))
+
+
+def search_path(folder: Path, id: str) -> Path:
+    """Return the file of a search.
+
+    >>> search_path(Path("runs/m"), "5f0c").as_posix()
+    'runs/m/search-5f0c.json'
+    """
+    return folder / f"{_PREFIX}{id}.json"
+
+
+def write_search(path: Path, record: SearchRecord) -> None:
+    """Write the file of a search; it appears whole or not at all. Raises `OSError`.
+
+    >>> import tempfile
+    >>> record = SearchRecord({"budget": 4}, [[{"name": "a", "params": {}}]])
+    >>> record.decisions[2] = {"a": Decision(0.5, False)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_search(Path(folder, "search.json"), record)
+    ...     read_search(Path(folder, "search.json")) == record
+    True
+    """
+    decisions = {
+        str(epoch): {name: [each.loss, each.stops] for name, each in decided.items()}
+        for epoch, decided in record.decisions.items()
+    }
+    content = {"settings": record.settings, "batches": record.batches, "decisions": decisions}
+    write_json(path, content)
+
+
+def read_search(path: Path) -> SearchRecord:
+    """Read the file of a search.
+
+    Raises `DamagedFileError` for one that is damaged, and `OSError` for one that is missing.
+    """
+    values = read_json(path)
+    try:
+        return SearchRecord(
+            dict(values["settings"]),
+            [[_asked(each) for each in batch] for batch in values["batches"]],
+            {
+                int(epoch): {
+                    str(name): Decision(float(loss), bool(stops))
+                    for name, (loss, stops) in decided.items()
+                }
+                for epoch, decided in values["decisions"].items()
+            },
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedFileError(path, f"It is no search: {type(error).__name__}.") from error
+
+
+def _asked(each: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": str(each["name"]), "params": dict(each["params"])}

@@ -1,0 +1,72 @@
+"""What a search found: the smallest attempt that is good enough, the front, what mattered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from trimgrid.choosing import front, smallest
+from trimgrid.runs.results import Results
+from trimgrid.sensitivity import Sensitivity
+from trimgrid.stored.attempt import StoredAttempt
+
+
+class Search:
+    """The attempts of a search, in the order in which they were asked for.
+
+    `results`: all of the run directory. `size`: what counts as size. `max_error`, `max_increase`:
+    what is good enough. `importances`: how much each number of the attempts mattered for "error"
+    and for "size", as shares; empty after few attempts. `sensitivity`: of the original, with which
+    the search began.
+    """
+
+    def __init__(
+        self,
+        results: Results,
+        names: Sequence[str],
+        size: str,
+        max_error: float | None,
+        max_increase: float | None,
+        importances: Mapping[str, Mapping[str, float]],
+        sensitivity: Sensitivity,
+    ) -> None:
+        self.results = results
+        self.size = size
+        self.max_error = max_error
+        self.max_increase = max_increase
+        self.importances = importances
+        self.sensitivity = sensitivity
+        self._names = list(names)
+
+    def __repr__(self) -> str:
+        """How many attempts, and where they are."""
+        return f"<Search of {len(self._names)} attempts in {str(self.results.folder)!r}>"
+
+    @property
+    def attempts(self) -> list[StoredAttempt]:
+        """The attempts that are finished."""
+        finished = {each.name for each in self.results}
+        return [self.results[name] for name in self._names if name in finished]
+
+    @property
+    def stopped(self) -> list[StoredAttempt]:
+        """Those that were stopped early."""
+        return [each for each in self.attempts if each.status.startswith("stopped after")]
+
+    @property
+    def best(self) -> StoredAttempt:
+        """The smallest attempt that is good enough.
+
+        Raises `RunError` where none is; it names the one with the least error.
+        """
+        return smallest(
+            self.attempts,
+            self.results.find_original(),
+            max_error=self.max_error,
+            max_increase=self.max_increase,
+            size=self.size,
+        )
+
+    @property
+    def front(self) -> list[StoredAttempt]:
+        """The attempts that no other beats in both size and error, the smallest first."""
+        return front(self.attempts, self.size)
