@@ -32,6 +32,9 @@ SIZES = (
 )
 """What a model's size may be measured as, in bytes, by the readable names."""
 
+STOPPED = "stopped after epoch "
+"""How the status of an attempt begins that a search found hopeless; the epoch follows."""
+
 
 @dataclass
 class AttemptInfo:
@@ -129,6 +132,11 @@ class AttemptInfo:
         """The least and the greatest finite error of the repeats; `None` without repeats."""
         finite = self._finite_errors()
         return (min(finite), max(finite)) if finite else None
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether a search stopped the training, so that the model is as far as it had come."""
+        return self.status.startswith(STOPPED)
 
     @property
     def repeats(self) -> int:

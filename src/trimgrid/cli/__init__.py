@@ -19,6 +19,8 @@ from trimgrid.cli.models import inspect, size
 from trimgrid.cli.report import report
 from trimgrid.cli.results import best, rm, show
 from trimgrid.cli.run import run
+from trimgrid.cli.search import search
+from trimgrid.cli.sensitivity import sensitivity
 from trimgrid.cli.watch import watch
 from trimgrid.errors import InputError, RunError
 from trimgrid.terminal_text import printable_lines
@@ -35,6 +37,8 @@ app = typer.Typer(
 
 _EXAMPLES: dict[Callable[..., None], str] = {
     run: "trimgrid run --model m.keras --data d.npz --loss mse --epochs 20",
+    search: "trimgrid search study.py --max-increase 5%",
+    sensitivity: "trimgrid sensitivity study.py -o heat.png",
     watch: "trimgrid watch runs/m",
     show: "trimgrid show runs/m --sort size",
     best: "trimgrid best runs/m --max-increase 5%",

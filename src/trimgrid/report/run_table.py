@@ -42,9 +42,13 @@ def run_table(results: StoredResults, error_name: str) -> str:
     infos = list(results)
     unit = size_unit(infos)
     front = {info.name for info in results.pareto()}
-    lines = _lines(infos, results.find_original(), unit, front)
+    lines = attempt_lines(infos, results.find_original(), unit, front)
     lines += ["", *_legend(infos, error_name, unit)]
-    wrong = [info for info in infos if info.status != "ok"]
+    stopped = sum(info.stopped_early for info in infos)
+    if stopped:
+        note = f"{stopped} stopped early by a search: others are smaller and better."
+        lines += ["", *wrapped(note, _LINE_WIDTH)]
+    wrong = [info for info in infos if info.status != "ok" and not info.stopped_early]
     for info in wrong[:_NOTES]:
         lines += ["", *wrapped(f"{printable(info.name)}: {one_line(info.status)}", _LINE_WIDTH)]
     if len(wrong) > _NOTES:
@@ -100,12 +104,12 @@ def going_on_text(results: StoredResults, folder: Path) -> str:
     return f"Going on in {printable(str(folder))}: {len(results)} of {planned} are finished."
 
 
-def _lines(
+def attempt_lines(
     infos: Sequence[AttemptInfo], original: AttemptInfo | None, unit: str, front: Set[str]
 ) -> list[str]:
-    """The head and a line for each attempt; columns are as wide as what is in them.
+    """Return the head and a line for each attempt; columns are as wide as what is in them.
 
-    Columns in which no attempt has anything are left out.
+    `unit`: of the sizes; `front`: the names of those that have a star. Columns in which no attempt has anything are left out.
     """
     rows: list[tuple[str, ...]] = [(" ", *_HEAD)]
     for info in infos:

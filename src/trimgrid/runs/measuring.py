@@ -19,7 +19,7 @@ from trimgrid.export.files import ModelWriter
 from trimgrid.export.tflite import Conversion, ConversionError, TFLiteConverter
 from trimgrid.prunable import prunable_weights
 from trimgrid.repeats import summarize
-from trimgrid.results import AttemptInfo
+from trimgrid.results import STOPPED, AttemptInfo
 from trimgrid.run_directory.details import Histogram, TensorSummary
 
 # Rows of the data on which every converted file is run.
@@ -129,7 +129,7 @@ class Measurer:
             predictions = keras.tree.map_structure(np.asarray, predictions)
         stopped = None
         if trained.stopped is not None:
-            stopped = f"stopped after epoch {trained.stopped}: others are smaller and better"
+            stopped = f"{STOPPED}{trained.stopped}: others are smaller and better"
         return Evaluated(weights, trained.history, predictions, error, None, stopped)
 
     def measure(self, name: str, repeats: Sequence[Evaluated]) -> Measured:

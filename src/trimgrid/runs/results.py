@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trimgrid.errors import InputError
 from trimgrid.report.run_html import run_html
 from trimgrid.run_directory.manifest import MANIFEST, read_manifest
 from trimgrid.stored.attempt import StoredAttempt
@@ -112,6 +113,30 @@ class Results(StoredResults):
         from trimgrid.report.plot_sparsity import plot_sparsity
 
         return plot_sparsity(self, by, ax)
+
+    def plot_sensitivity(self, ax: Axes | None = None) -> Figure:
+        """Draw the error of each tensor of the original pruned alone, and return the figure.
+
+        A heat map: see `trimgrid.Study.sensitivity`, which must have been found for this run.
+
+        Raises `InputError` where it was not.
+
+        >>> from trimgrid.run_directory.manifest import Manifest
+        >>> Results(Manifest(Path("run"), {}, {}, ()), []).plot_sensitivity()
+        Traceback (most recent call last):
+        ...
+        trimgrid.errors.InputError: Sensitivity is drawn once it was found. Received: 'run' \
+without it. Find it with study.sensitivity(run_dir=...).
+        """
+        found = self.sensitivity
+        if found is None:
+            raise InputError(
+                f"Sensitivity is drawn once it was found. Received: {str(self.folder)!r} without "
+                "it. Find it with study.sensitivity(run_dir=...)."
+            )
+        from trimgrid.report.plot_sensitivity import plot_sensitivity
+
+        return plot_sensitivity(found, ax)
 
     def _repr_html_(self) -> str:
         return run_html(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from trimgrid.choosing import front, smallest
+from trimgrid.choosing import MAX_INCREASE, front, smallest
 from trimgrid.runs.results import Results
 from trimgrid.sensitivity import Sensitivity
 from trimgrid.stored.attempt import StoredAttempt
@@ -50,7 +50,7 @@ class Search:
     @property
     def stopped(self) -> list[StoredAttempt]:
         """Those that were stopped early."""
-        return [each for each in self.attempts if each.status.startswith("stopped after")]
+        return [each for each in self.attempts if each.stopped_early]
 
     @property
     def best(self) -> StoredAttempt:
@@ -65,6 +65,17 @@ class Search:
             max_increase=self.max_increase,
             size=self.size,
         )
+
+    @property
+    def limit_text(self) -> str:
+        """What is good enough, in words: "with an error of at most 0.2 and at most 5 % more"."""
+        increase = self.max_increase
+        if self.max_error is None and increase is None:
+            increase = MAX_INCREASE
+        parts = [] if self.max_error is None else [f"an error of at most {self.max_error:g}"]
+        if increase is not None:
+            parts.append(f"at most {100 * increase:g} % more error than the original")
+        return f"with {' and '.join(parts)}"
 
     @property
     def front(self) -> list[StoredAttempt]:

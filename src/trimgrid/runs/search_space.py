@@ -25,7 +25,7 @@ BY_SENSITIVITY = "sensitivity"
 _ALLOCATIONS = ("lamp", "global_magnitude", "erdos_renyi", BY_SENSITIVITY)
 _MOST_DENSE, _LEAST_DENSE = 0.7, 0.001
 _PEAKS = (0.5, 10.0)  # times the original's highest learning rate
-_RAMPS = (0.2, 0.8)  # of the training
+_RAMPS = (0.2, 0.7)  # of the training
 _FIRST_PEAK, _FIRST_RAMP = 3.0, 0.5
 
 
@@ -62,7 +62,8 @@ class SearchSpace:
         sizes = [math.prod(shape) for shape in shapes]
         units = sum(min(shape[-1], size) for shape, size in zip(shapes, sizes, strict=True))
         least = min(max(units / sum(sizes) / 2, _LEAST_DENSE), _MOST_DENSE / 2)
-        return cls(steps, peak, least, sensitivity)
+        # Of few digits, so that what is drawn above it is not below it when it is rounded.
+        return cls(steps, peak, float(f"{least:.3g}"), sensitivity)
 
     @property
     def ranges(self) -> dict[str, tuple[float, float]]:

@@ -14,6 +14,8 @@ from trimgrid.optional import optional_modules
 from trimgrid.results import COUNTS, SIZES
 from trimgrid.run_directory.manifest import Manifest, unknown_attempt
 from trimgrid.run_directory.progress_file import RunProgress, read_progress
+from trimgrid.run_directory.sensitivity_file import read_sensitivity
+from trimgrid.sensitivity import Sensitivity
 from trimgrid.stored.attempt import StoredAttempt
 
 
@@ -133,6 +135,14 @@ class StoredResults(Sequence[StoredAttempt]):
         None for a run of a trimgrid that did not tell, and for a file that is damaged.
         """
         return read_progress(self.folder)
+
+    @property
+    def sensitivity(self) -> Sensitivity | None:
+        """How sensitive the original's tensors are; None where it was not found.
+
+        See `trimgrid.Study.sensitivity`. Raises `InputError` for a file that is damaged.
+        """
+        return read_sensitivity(self.folder)
 
     @property
     def default_size(self) -> str:

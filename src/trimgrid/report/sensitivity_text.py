@@ -1,0 +1,58 @@
+"""How sensitive the tensors of a model are, as a table for terminals and in words."""
+
+from __future__ import annotations
+
+from trimgrid.report.text_widths import padded, shortened, wrapped
+from trimgrid.sensitivity import Sensitivity
+from trimgrid.terminal_text import printable
+
+_LINE_WIDTH = 80
+_SHOWN = (0.5, 0.8, 0.9, 0.95, 0.99)  # as far as they were looked at
+_WEIGHTS_WIDTH, _ERROR_WIDTH, _REACH_WIDTH = 12, 9, 9
+_LEAST_NAME = 14
+
+
+def sensitivity_text(found: Sensitivity, max_increase: float = 0.05) -> str:
+    """Return a line for each tensor: its weights, how far it goes alone, and errors, then words.
+
+    `max_increase`: the share over the original's error that is good enough. Lines have 80 columns.
+    """
+    sparsities = [each for each in _SHOWN if each in found.sparsities] or found.sparsities[:5]
+    fixed = _WEIGHTS_WIDTH + _REACH_WIDTH + _ERROR_WIDTH * len(sparsities)
+    width = max(_LEAST_NAME, _LINE_WIDTH - fixed)
+    reach = found.largest(max_increase=max_increase)
+    spare = set(found.spare())
+    lines = [
+        padded("Tensor", width)
+        + f"{'Weights':>{_WEIGHTS_WIDTH}}{'Alone':>{_REACH_WIDTH}}"
+        + "".join(f"{f'at {100 * each:g} %':>{_ERROR_WIDTH}}" for each in sparsities)
+    ]
+    for tensor, weights in found.weights.items():
+        errors = dict(zip(found.sparsities, found.errors(tensor), strict=True))
+        name = padded(shortened(printable(tensor), width - 2), width - 2)
+        cells = [
+            f"{weights:>{_WEIGHTS_WIDTH},}",
+            f"{f'{100 * reach[tensor]:.1f} %':>{_REACH_WIDTH}}",
+        ]
+        cells += [f"{errors[each]:>{_ERROR_WIDTH}.1e}" for each in sparsities]
+        lines.append(f"{'!' if tensor in spare else ' '} {name}" + "".join(cells))
+    legend = (
+        f"{printable(found.error_name)} with one tensor pruned alone and nothing trained; "
+        f"{found.original_error:.3e} with none. Alone: up to there the error grows by at most "
+        f"{100 * max_increase:g} %. Training afterwards wins much of it back."
+    )
+    return "\n".join([*lines, "", *wrapped(legend, _LINE_WIDTH), "", *_advice(found)]) + "\n"
+
+
+def _advice(found: Sensitivity) -> list[str]:
+    spare = found.spare()
+    if not spare:
+        return wrapped("No tensor stands out: none is to be spared.", _LINE_WIDTH)
+    share = 100 * sum(found.weights[each] for each in spare) / sum(found.weights.values())
+    names = ", ".join(printable(each) for each in spare)
+    text = (
+        f"!: spare {names}. {'It has' if len(spare) == 1 else 'They have'} {share:.2g} % of the "
+        "weights, and at the same error fewer than half as many of them could go as elsewhere, at "
+        "50 % in all."
+    )
+    return wrapped(text, _LINE_WIDTH)
