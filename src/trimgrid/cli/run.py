@@ -82,9 +82,8 @@ def run(
     limit = None if memory is None else parse_memory_size(memory)
     folder = run_dir or described.folder
     # Before Keras, whose backend can't be changed any more then.
-    chosen = select_backend(
-        backend, default=described.best_backend(folder, engine is Engine.VECTORIZED)
-    )
+    best = described.best_backend(folder, engine is Engine.VECTORIZED)
+    chosen = select_backend(backend, default=best)
     check_engine(engine.value, chosen)
     begun = find_results(folder)
     if begun is not None:

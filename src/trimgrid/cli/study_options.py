@@ -82,10 +82,11 @@ class StudyOptions:
                 f"{given[0]}. Leave one of them away."
             )
         if self.study is None and needed:
+            missing = ", no ".join(map(_option, needed))
             raise InputError(
-                f"A run needs a study file, or a model, its data and epochs. "
-                f"Received: no {', no '.join(map(_option, needed))}. Give for example: trimgrid run "
-                "--model model.keras --data data.npz --loss mse --epochs 20"
+                "A run needs a study file, or a model, its data and epochs. "
+                f"Received: no {missing}. Give for example: trimgrid run --model model.keras "
+                "--data data.npz --loss mse --epochs 20"
             )
 
     @property

@@ -17,8 +17,7 @@ from trimgrid.sensitivity import Sensitivity
 from trimgrid.terminal_text import printable
 
 _LETTER = 0.09  # inches
-_LEAST, _MOST = 1.0, 100.0  # times the original's error; beyond it all is the same dark
-_DARK = 8.0  # from there on letters are white
+_LEAST, _MOST = 1.0, 1e4  # times the original's error; beyond it all is the same dark
 
 
 def plot_sensitivity(found: Sensitivity, ax: Axes | None = None) -> Figure:
@@ -39,7 +38,9 @@ def plot_sensitivity(found: Sensitivity, ax: Axes | None = None) -> Figure:
     ]
     width = 2.6 + _LETTER * max(map(len, names)) + 0.52 * len(sparsities)
     figure, drawn = axes_for(ax, width, 1.3 + 0.34 * len(tensors))
-    low, high = (_LEAST, _MOST) if factor else _range(errors)
+    low, high = _range(errors)
+    if factor:
+        low, high = _LEAST, min(max(high, 10.0), _MOST)
     shown = np.clip(np.nan_to_num(errors, nan=high, posinf=high), low, high)
     image = drawn.imshow(shown, cmap="YlOrRd", norm=LogNorm(low, high), aspect="auto")
     bar = figure.colorbar(image, ax=drawn, extend="max" if factor else "neither")

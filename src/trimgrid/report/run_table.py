@@ -109,7 +109,8 @@ def attempt_lines(
 ) -> list[str]:
     """Return the head and a line for each attempt; columns are as wide as what is in them.
 
-    `unit`: of the sizes; `front`: the names of those that have a star. Columns in which no attempt has anything are left out.
+    `unit`: of the sizes; `front`: the names of those that have a star. Columns in which no attempt
+    has anything are left out.
     """
     rows: list[tuple[str, ...]] = [(" ", *_HEAD)]
     for info in infos:

@@ -35,9 +35,8 @@ def learnt_text(
 ) -> str:
     """Return the front as a table, and in words how many there were and what mattered."""
     shown = [*([] if original is None else [original]), *front]
-    lines = [
-        f"Of {len(attempts)} attempts no other beats these in both {size_label(size)} and error:"
-    ]
+    what = f"{size_label(size)} and error"
+    lines = [f"Of {len(attempts)} attempts no other beats these in both {what}:"]
     lines += ["", *attempt_lines(shown, original, size_unit(shown), set()), ""]
     stopped = sum(each.stopped_early for each in attempts)
     if stopped:

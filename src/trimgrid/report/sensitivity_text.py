@@ -7,8 +7,8 @@ from trimgrid.sensitivity import Sensitivity
 from trimgrid.terminal_text import printable
 
 _LINE_WIDTH = 80
-_SHOWN = (0.5, 0.8, 0.9, 0.95, 0.99)  # as far as they were looked at
-_WEIGHTS_WIDTH, _ERROR_WIDTH, _REACH_WIDTH = 12, 9, 9
+_SHOWN = (0.5, 0.8, 0.9, 0.99)  # as far as they were looked at
+_WEIGHTS_WIDTH, _ERROR_WIDTH, _REACH_WIDTH = 11, 9, 9
 _LEAST_NAME = 14
 
 
@@ -17,7 +17,7 @@ def sensitivity_text(found: Sensitivity, max_increase: float = 0.05) -> str:
 
     `max_increase`: the share over the original's error that is good enough. Lines have 80 columns.
     """
-    sparsities = [each for each in _SHOWN if each in found.sparsities] or found.sparsities[:5]
+    sparsities = [each for each in _SHOWN if each in found.sparsities] or found.sparsities[:4]
     fixed = _WEIGHTS_WIDTH + _REACH_WIDTH + _ERROR_WIDTH * len(sparsities)
     width = max(_LEAST_NAME, _LINE_WIDTH - fixed)
     reach = found.largest(max_increase=max_increase)
@@ -30,10 +30,8 @@ def sensitivity_text(found: Sensitivity, max_increase: float = 0.05) -> str:
     for tensor, weights in found.weights.items():
         errors = dict(zip(found.sparsities, found.errors(tensor), strict=True))
         name = padded(shortened(printable(tensor), width - 2), width - 2)
-        cells = [
-            f"{weights:>{_WEIGHTS_WIDTH},}",
-            f"{f'{100 * reach[tensor]:.1f} %':>{_REACH_WIDTH}}",
-        ]
+        alone = f"{100 * reach[tensor]:.1f} %"
+        cells = [f"{weights:>{_WEIGHTS_WIDTH},}", f"{alone:>{_REACH_WIDTH}}"]
         cells += [f"{errors[each]:>{_ERROR_WIDTH}.1e}" for each in sparsities]
         lines.append(f"{'!' if tensor in spare else ' '} {name}" + "".join(cells))
     legend = (
@@ -51,8 +49,7 @@ def _advice(found: Sensitivity) -> list[str]:
     share = 100 * sum(found.weights[each] for each in spare) / sum(found.weights.values())
     names = ", ".join(printable(each) for each in spare)
     text = (
-        f"!: spare {names}. {'It has' if len(spare) == 1 else 'They have'} {share:.2g} % of the "
-        "weights, and at the same error fewer than half as many of them could go as elsewhere, at "
-        "50 % in all."
+        f"!: spare {names}, {share:.2g} % of the weights. Were half of all weights to go, at the "
+        "same cost in each tensor, fewer than a quarter of these would."
     )
     return wrapped(text, _LINE_WIDTH)

@@ -108,12 +108,11 @@ class SearchSpace:
         """Return the attempt that the numbers stand for."""
         sparsity = 1 - params["density"]
         allocation, overrides = params["allocation"], None
-        shown = f"search {number}, {allocation} {100 * sparsity:.2f} %"
         if allocation == BY_SENSITIVITY:
             allocation, overrides = "uniform", self._overrides(sparsity)
         end = max(1, int(params["ramp"] * self.steps))
         return AttemptConfig(
-            shown,
+            f"search {number}, {100 * sparsity:.2f} %",
             PolynomialDecay(0.0, sparsity, end_step=end, frequency=max(1, end // UPDATES)),
             allocation=allocation,
             overrides=overrides,
