@@ -109,6 +109,8 @@ def train_group(
                 kept = [i for i, each in enumerate(still(tasks)) if each.name not in lost]
                 found = _outcomes(unstack(places, state), history, epoch)
                 outcomes |= {p: found[i] for i, p in enumerate(running) if i not in kept}
+                if not kept:  # the others of the group had come further before the run stopped
+                    return [outcomes[place] for place in range(len(tasks))]
                 history = {key: [each[kept] for each in seen] for key, seen in history.items()}
                 running = [running[place] for place in kept]
                 saving.only([each.id for each in still(tasks)])
