@@ -16,6 +16,7 @@ import benchmarks.latency
 import benchmarks.mask_selection
 import benchmarks.page
 import benchmarks.quality
+import benchmarks.search
 import benchmarks.step_overhead
 from benchmarks.reporting import publish
 
@@ -30,6 +31,7 @@ BENCHMARKS = {
     "latency": benchmarks.latency.measure,
     "page": benchmarks.page.measure,
     "quality": benchmarks.quality.measure,
+    "search": benchmarks.search.measure,
 }
 
 
