@@ -52,7 +52,7 @@ def kept_counts(
     [1, 1]
     """
     parts = [grouping(structure, tuple(map(int, each.shape))) for each in weights]
-    sizes = np.array([each.count for each in parts], np.int32)
+    sizes = np.array([each.number for each in parts], np.int32)
     members = np.array([each.size for each in parts], np.int32)
 
     def in_weights(counts: Any) -> Any:
@@ -63,9 +63,7 @@ def kept_counts(
 
     lowest, largest = _bounds(sizes, sharing, target)
     total = int((sizes * members).sum())
-    kept = ops.clip(
-        kept_count(total, target), _sum(in_weights(lowest)), _sum(in_weights(largest))
-    )
+    kept = ops.clip(kept_count(total, target), _sum(in_weights(lowest)), _sum(in_weights(largest)))
     if kind == APPORTIONED:
         table = _apportioned(ops.convert_to_tensor(sharing.weights))
     else:

@@ -26,8 +26,9 @@ def group_counts(structure: Structure, shapes: Sequence[Sequence[int]], target: 
     [2, 1]
     """
     parts = [grouping(structure, tuple(map(int, shape))) for shape in shapes]
-    counts = np.array([each.count for each in parts], np.int32)
-    return ops.maximum(kept_count(counts, target), np.array([each.least for each in parts], "int32"))
+    numbers = np.array([each.number for each in parts], np.int32)
+    least = np.array([each.least for each in parts], np.int32)
+    return ops.maximum(kept_count(numbers, target), least)
 
 
 def group_mask(structure: Structure, weights: Any, kept: Any) -> Any:

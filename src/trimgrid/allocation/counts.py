@@ -2,8 +2,8 @@
 
 An allocation ranks all prunable weights of a model by a score, and as many of the best stay as the
 target says, within the bounds of each tensor. Weights that tie at the threshold go from the first
-tensors first. With a structure its groups are ranked by what they are worth, and as many of the best
-stay as leave that number of weights or, where no whole groups do, the least above it.
+tensors first. With a structure its groups are ranked by what they are worth, and as many of the
+best stay as leave that number of weights or, where no whole groups do, the least above it.
 `trimgrid.shared_selection` does the same in a compiled step.
 """
 
@@ -57,7 +57,7 @@ def kept_counts(
     [1, 1]
     """
     parts = [grouping(structure, each.shape) for each in weights]
-    sizes = np.array([each.count for each in parts], np.int64)
+    sizes = np.array([each.number for each in parts], np.int64)
     members = np.array([each.size for each in parts], np.int64)
     return counts_by(counter(weights, sharing, structure), sizes, sharing, target, members)
 

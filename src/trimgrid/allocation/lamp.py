@@ -68,7 +68,8 @@ def suffix_sums(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def lamp_scores(weights: ArrayLike, squared: bool = False) -> NDArray[np.float32]:
     """Return the LAMP score of each weight of a tensor, in [0, 1.1), in its shape.
 
-    `squared`: whether `weights` are squares already. Infinities and NaN count as the largest finite number, denormal numbers as 0.
+    `squared`: whether `weights` are squares already. Infinities and NaN count as the largest finite
+    number, denormal numbers as 0.
 
     >>> lamp_scores([3, -4, 0]).round(2)
     array([0.36, 0.98, 0.  ], dtype=float32)

@@ -66,7 +66,7 @@ def share(
     """Return an allocation for the prunable tensors of a model.
 
     `paths` and `shapes` are those of the prunable variables, in their order; `plan` holds a
-    schedule's targets, NaN where none is. `structure`: that of the masks, which must fit all shapes.
+    schedule's targets, NaN where none is. `structure`: that of the masks, which fits all shapes.
 
     Raises `InputError` for overrides that match none of the paths or contradict each other, for a
     highest target that can't be reached with the least counts and overrides, naming those that
@@ -126,7 +126,7 @@ def no_sharing(tensors: int) -> Sharing:
 def _scaled_down(
     floors: Counts, least: Counts, members: Counts, free: NDArray[np.bool_], spare: int
 ) -> Counts:
-    """The floors in the same proportion, so that what is above the least fits in `spare` weights."""
+    """The floors in proportion, so that what is above the least fits in `spare` weights."""
     above = np.where(free, np.maximum(floors - least, 0), 0)
     total = int((above * members).sum())
     if total <= spare:
@@ -151,7 +151,9 @@ def _check_reachable(
         return  # one weight in each tensor, which no sparsity takes
     if isinstance(structure, NofM) and allocation.min_kept is None and not allocation.overrides:
         return  # what its own highest sparsity leaves
-    sizes, members, lowest_floors, _ = (np.array(each, np.int64) for each in zip(*parts, strict=True))
+    sizes, members, lowest_floors, _ = (
+        np.array(each, np.int64) for each in zip(*parts, strict=True)
+    )
     if allocation.min_kept is None:
         floors = lowest_floors  # further down the default ones do not go
     total = int((sizes * members).sum())

@@ -17,6 +17,7 @@ from trimgrid.cli.options import (
     EngineOption,
     MemoryOption,
     RepeatsOption,
+    StructureOption,
 )
 from trimgrid.errors import InputError, RunError
 from trimgrid.terminal_text import printable
@@ -74,6 +75,7 @@ def run(
         ),
     ] = None,
     allocation: AllocationOption = None,
+    structure: StructureOption = None,
     repeats: RepeatsOption = 1,
     engine: EngineOption = Engine.AUTO,
     memory: MemoryOption = None,
@@ -108,8 +110,10 @@ def run(
     from trimgrid.report.run_table import going_on_text
     from trimgrid.runs.results import find_results
     from trimgrid.startup import check_engine, select_backend, start_keras
+    from trimgrid.structures.kinds import structure_of
 
     check_allocation(allocation)
+    structure_of(structure)
     limit = None if memory is None else parse_memory_size(memory)
     folder = run_dir or _default_folder(study, model)
     # Before Keras, whose backend can't be changed any more then.
@@ -126,7 +130,7 @@ def run(
             converter = stack.enter_context(TFLiteConverter())  # starts while Keras is imported
         start_keras()
         from trimgrid.cli.study_file import load_study
-        from trimgrid.grids.grid import with_allocation
+        from trimgrid.grids.grid import with_allocation, with_structure
         from trimgrid.grids.toml_file import load_grid
         from trimgrid.loggers import open_logger
         from trimgrid.report.page.writing import PAGE
@@ -145,6 +149,8 @@ def run(
             attempts = ready.recommended_grid(allocation or "lamp")
         elif allocation is not None:
             attempts = with_allocation(attempts, allocation)
+        if structure is not None:
+            attempts = with_structure(attempts, structure)
         try:
             results = ready.run(
                 attempts,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from glob import escape
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -25,6 +26,8 @@ from trimgrid.legacy.telling import is_legacy
 from trimgrid.mask_choice import MaskChoice
 from trimgrid.prunable import check_prunable_model
 from trimgrid.rate_rewinding import Rewound, with_planned_rate
+from trimgrid.shrinking.output_kernels import output_kernels
+from trimgrid.structures.kinds import Structure, Units, structure_of
 from trimgrid.training import Task, Training
 
 ORIGINAL = "original (unpruned)"
@@ -95,14 +98,45 @@ def check_attempts(
         )
     if is_legacy(model):
         check_tfmot_attempts(grid, training.fresh_optimizer())
-    found = check_prunable_model(model)
-    pruned = [each for each in found if each.reason is None]
-    paths, shapes = [each.path for each in pruned], [each.shape for each in pruned]
-    for attempt in grid:
+    known: dict[Structure | None, tuple[list[str], list[tuple[int, ...]]]] = {}
+
+    def prunable(structure: Structure | None) -> tuple[list[str], list[tuple[int, ...]]]:
+        if structure not in known:
+            found = check_prunable_model(model, structure)
+            pruned = [each for each in found if each.reason is None]
+            known[structure] = [each.path for each in pruned], [each.shape for each in pruned]
+        return known[structure]
+
+    prunable(None)  # whatever the attempts are
+    for attempt in with_outputs(grid, model):
         (task,) = tasks_of(attempt, training, 1, lengths)
         plan = np.asarray(attempt.pruning_schedule.plan(lengths.steps), np.float32)
         with told_of(attempt.name):
-            MaskChoice(task.allocation, paths, shapes, plan)
+            MaskChoice(task.allocation, *prunable(task.structure), plan, task.structure)
+
+
+def with_outputs(grid: Sequence[AttemptConfig], model: Any) -> list[AttemptConfig]:
+    """Return the attempts, those that prune whole units with the model's output layers named.
+
+    Where the graph can't be read they stay as they are: see `trimgrid.Units`.
+
+    >>> import keras
+    >>> from trimgrid.schedules import ConstantSparsity
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="out")])
+    >>> half = AttemptConfig("half", ConstantSparsity(0.5), structure="units")
+    >>> with_outputs([half], model)[0].structure.outputs[0].endswith("out/kernel")
+    True
+    """
+    found: tuple[str, ...] | None = None
+    told = []
+    for attempt in grid:
+        structure = structure_of(attempt.structure)
+        if isinstance(structure, Units) and structure.outputs is None:
+            if found is None and (kernels := output_kernels(model)) is not None:
+                found = tuple(map(escape, kernels))  # a name may hold what a pattern knows
+            attempt = replace(attempt, structure=replace(structure, outputs=found))
+        told.append(attempt)
+    return told
 
 
 def check_amounts(repeats: int, memory: int | None) -> None:
@@ -155,6 +189,7 @@ def tasks_of(
             replace(own, seed=seed),
             rates=rates,
             allocation=allocation,
+            structure=structure_of(attempt.structure),
         )
         for seed in attempt_seeds(attempt, training, repeats)
     ]

@@ -16,11 +16,11 @@ from trimgrid.structures.kinds import Blocks, NofM, Structure, Units
 class Grouping(NamedTuple):
     """The groups of one tensor, which stay or go as one: weights by themselves where it is plain.
 
-    `count`: how many there are. `size`: the weights of each. `least`: so many stay whatever the
+    `number`: how many there are. `size`: the weights of each. `least`: so many stay whatever the
     sparsity. `floor`: so many leave each output unit something, if they are well placed.
     """
 
-    count: int
+    number: int
     size: int
     least: int
     floor: int
@@ -30,7 +30,7 @@ def grouping(structure: Structure | None, shape: Sequence[int]) -> Grouping:
     """Return the groups into which a structure parts a tensor of a shape that it fits.
 
     >>> grouping(Blocks(2, 2), (4, 6)), grouping(NofM(2, 4), (8, 3))
-    (Grouping(count=6, size=4, least=1, floor=3), Grouping(count=24, size=1, least=12, floor=12))
+    (Grouping(number=6, size=4, least=1, floor=3), Grouping(number=24, size=1, least=12, floor=12))
     """
     size = math.prod(shape)
     if isinstance(structure, Blocks):

@@ -21,8 +21,8 @@ class Blocks:
 
     A block lies in the kernel as a matrix [inputs, outputs]; that of a convolution, shape
     [..., in, out], is the matrix [... * in, out]. A block is worth the mean, or with
-    ``pooling="max"`` the maximum, of its magnitudes in float32. A tensor whose matrix is not made up
-    of whole blocks is not pruned. In words: "blocks 1x4", "blocks 2x2 max".
+    ``pooling="max"`` the maximum, of its magnitudes in float32. A tensor whose matrix is not made
+    up of whole blocks is not pruned. In words: "blocks 1x4", "blocks 2x2 max".
 
     Raises `InputError` for sides that are no integers of at least 1, for a block of one weight, and
     an unknown pooling.
@@ -58,8 +58,9 @@ class NofM:
 
     The inputs are the last axis but one: the rows of a Dense kernel, the input channels of a
     convolution at each place of its window. Only weights that are not among the `n` largest of
-    their group can go, the smallest first. So at a sparsity of ``1 - n / m`` every group has exactly
-    `n` weights; below it the masks are on their way there. In words: "2:4".
+    their group can go, the smallest first. So at a sparsity of ``1 - n / m`` every group has
+    exactly `n` weights; below it the masks are on their way there. A tensor whose inputs `m` does
+    not divide is not pruned. In words: "2:4".
 
     Raises `InputError` for what is no integer, for `n` below 1 and `m` that is not above `n`.
 

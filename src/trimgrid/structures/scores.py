@@ -41,7 +41,8 @@ def group_scores(structure: Structure, weights: NDArray[Any]) -> NDArray[np.floa
         return keys.view(np.float32)
     parts = _parts(structure, keys, weights.shape)
     if isinstance(structure, Blocks) and structure.pooling == "max":
-        return parts.max(axis=0, initial=0).view(np.float32)
+        largest: NDArray[np.int32] = parts.max(axis=0, initial=0)
+        return largest.view(np.float32)
     values = np.where(parts < SMALLEST, 0, parts).astype(np.int32).view(np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         if squared(structure):
@@ -110,7 +111,9 @@ def spread(
     return chosen.reshape(shape)
 
 
-def _parts(structure: Structure, keys: NDArray[np.int32], shape: Sequence[int]) -> NDArray[np.int32]:
+def _parts(
+    structure: Structure, keys: NDArray[np.int32], shape: Sequence[int]
+) -> NDArray[np.int32]:
     """The keys with an axis of the groups' members first, [members, groups]."""
     matrix = keys.reshape(-1, shape[-1])
     if isinstance(structure, Units):
