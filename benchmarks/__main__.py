@@ -17,6 +17,7 @@ import benchmarks.mask_selection
 import benchmarks.page
 import benchmarks.quality
 import benchmarks.step_overhead
+import benchmarks.structure
 from benchmarks.reporting import publish
 
 BENCHMARKS = {
@@ -28,6 +29,7 @@ BENCHMARKS = {
     "examples_cold": benchmarks.examples_cold.measure,
     "kills": benchmarks.kills.measure,
     "latency": benchmarks.latency.measure,
+    "structure": benchmarks.structure.measure,
     "page": benchmarks.page.measure,
     "quality": benchmarks.quality.measure,
 }

@@ -233,6 +233,7 @@ def test_half_of_the_filters_leave_the_model(tmp_path: Path) -> None:
     grid = [AttemptConfig("half", OneShot(0.5), structure="units")]
     results = study.run(grid, tmp_path / "run", tflite=False, progress=False)
     half = results["half"]
+    assert half.details is not None
     kept = {t.path.split("/")[-2]: t.reason for t in half.details.tensors if "kernel" in t.path}
     assert kept == {"one": None, "two": None, "hidden": None, "out": "output layer"}
     assert half.config["structure"] == {"name": "units", "norm": "l2"}

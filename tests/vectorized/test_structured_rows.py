@@ -45,7 +45,7 @@ def test_masks_of_the_oracle(results: Results) -> None:
 
 def test_both_engines_and_rewinding(results: Results) -> None:
     model = model_of()
-    rounds = IterativePruning(0.5, rounds=2, rewind="weights")
+    rounds = IterativePruning(0.5, 0.3, "weights")
     tasks = [
         Task("2:4", DECAY, MOVING, structure=NofM(2, 4)),
         Task("units", rounds, MOVING, structure=Units()),
