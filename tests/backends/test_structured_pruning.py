@@ -18,12 +18,11 @@ from trimgrid.data.sources import open_data
 from trimgrid.engines.sequential import SequentialEngine
 from trimgrid.errors import InputError
 from trimgrid.grids.grid import AttemptConfig
-from trimgrid.legacy.refusing import check_tfmot_attempts
 from trimgrid.mask_choice import MaskChoice
 from trimgrid.one_shot import OneShot
 from trimgrid.prunable import prunable_variables
 from trimgrid.pruning import MagnitudePruning
-from trimgrid.runs.checking import Lengths, check_attempts, with_outputs
+from trimgrid.runs.checking import Lengths, check_attempts, outputs_told
 from trimgrid.runs.study import Study
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay
 from trimgrid.shrinking.output_kernels import output_kernels
@@ -157,7 +156,7 @@ def test_output_layers_are_told_from_the_graph() -> None:
     found = output_kernels(model)
     assert found is not None
     assert sorted(each.split("/")[-2] for each in found) == ["left", "right", "score"]
-    (attempt,) = with_outputs([AttemptConfig("a", DECAY, structure="units")], model)
+    (attempt,) = outputs_told([AttemptConfig("a", DECAY, structure="units")], model)
     told = reasons(model, attempt.structure)  # type: ignore[arg-type]
     assert {name: why for name, why in told.items() if why != "output layer"} == {
         "first/kernel": None,
@@ -183,7 +182,7 @@ def test_the_last_kernel_of_an_unknown_graph() -> None:
     model = Own()
     model(DATA[0])
     assert output_kernels(model) is None
-    (attempt,) = with_outputs([AttemptConfig("a", DECAY, structure="units")], model)
+    (attempt,) = outputs_told([AttemptConfig("a", DECAY, structure="units")], model)
     assert attempt.structure == Units()
     assert reasons(model, Units()) == {"first/kernel": None, "last/kernel": "output layer"}
     own = Units(outputs=("first/*",))
@@ -207,12 +206,6 @@ def test_bad_input_is_told_before_training(settings: dict[str, Any], message: st
     with pytest.raises(InputError, match=message) as caught:
         check_attempts(grid, STILL, Lengths(6, 6), model_of())
     assert str(caught.value).startswith("first: ")
-
-
-def test_tfmot_has_none_of_it() -> None:
-    grid = [AttemptConfig("first", ConstantSparsity(0.5), structure="2:4")]
-    with pytest.raises(InputError, match=r"first: TFMOT .* structure="):
-        check_tfmot_attempts(grid, keras.optimizers.SGD())
 
 
 def test_half_of_the_filters_leave_the_model(tmp_path: Path) -> None:

@@ -144,9 +144,11 @@ def run(
             given: dict[str, Any] = {k: v for k, v in described.items() if v is not None}
             ready, attempts = Study(given.pop("model"), given.pop("data"), **given), None
         if grid is not None:
-            attempts = load_grid(grid, lambda: ready.recommended_grid(allocation or "lamp"))
+            attempts = load_grid(
+                grid, lambda: ready.recommended_grid(allocation or "lamp", structure)
+            )
         if attempts is None:
-            attempts = ready.recommended_grid(allocation or "lamp")
+            attempts = ready.recommended_grid(allocation or "lamp", structure)
         elif allocation is not None:
             attempts = with_allocation(attempts, allocation)
         if structure is not None:

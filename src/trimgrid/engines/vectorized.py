@@ -211,7 +211,10 @@ class VectorizedEngine:
             self._kept,
             self._rules,
         )
-        for training in (self._training, *self._others):
+        plain = [self._training, *self._others]
+        if self._structured and not (self._others or self._rewinding):
+            plain = []  # at most the original's, which is compiled when it is asked for
+        for training in plain:
             self._programs.program(training, alone=False)
         for training in self._rewinding:
             self._programs.program(training, alone=False, rewinding=True)

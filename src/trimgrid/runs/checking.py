@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from glob import escape
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -26,8 +25,8 @@ from trimgrid.legacy.telling import is_legacy
 from trimgrid.mask_choice import MaskChoice
 from trimgrid.prunable import check_prunable_model
 from trimgrid.rate_rewinding import Rewound, with_planned_rate
-from trimgrid.shrinking.output_kernels import output_kernels
-from trimgrid.structures.kinds import Structure, Units, structure_of
+from trimgrid.shrinking.output_kernels import with_outputs
+from trimgrid.structures.kinds import Structure, structure_of
 from trimgrid.training import Task, Training
 
 ORIGINAL = "original (unpruned)"
@@ -108,35 +107,31 @@ def check_attempts(
         return known[structure]
 
     prunable(None)  # whatever the attempts are
-    for attempt in with_outputs(grid, model):
+    for attempt in outputs_told(grid, model):
         (task,) = tasks_of(attempt, training, 1, lengths)
         plan = np.asarray(attempt.pruning_schedule.plan(lengths.steps), np.float32)
         with told_of(attempt.name):
             MaskChoice(task.allocation, *prunable(task.structure), plan, task.structure)
 
 
-def with_outputs(grid: Sequence[AttemptConfig], model: Any) -> list[AttemptConfig]:
+def outputs_told(grid: Sequence[AttemptConfig], model: Any) -> list[AttemptConfig]:
     """Return the attempts, those that prune whole units with the model's output layers named.
-
-    Where the graph can't be read they stay as they are: see `trimgrid.Units`.
 
     >>> import keras
     >>> from trimgrid.schedules import ConstantSparsity
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="out")])
     >>> half = AttemptConfig("half", ConstantSparsity(0.5), structure="units")
-    >>> with_outputs([half], model)[0].structure.outputs[0].endswith("out/kernel")
-    True
+    >>> outputs_told([half], model)[0].structure
+    Units(norm='l2', outputs=('out/kernel',))
     """
-    found: tuple[str, ...] | None = None
-    told = []
+    told: dict[Structure | None, Structure | None] = {}
     for attempt in grid:
-        structure = structure_of(attempt.structure)
-        if isinstance(structure, Units) and structure.outputs is None:
-            if found is None and (kernels := output_kernels(model)) is not None:
-                found = tuple(map(escape, kernels))  # a name may hold what a pattern knows
-            attempt = replace(attempt, structure=replace(structure, outputs=found))
-        told.append(attempt)
-    return told
+        if (structure := structure_of(attempt.structure)) not in told:
+            told[structure] = with_outputs(structure, model)
+    return [
+        replace(each, structure=told[structure_of(each.structure)]) if each.structure else each
+        for each in grid
+    ]
 
 
 def check_amounts(repeats: int, memory: int | None) -> None:

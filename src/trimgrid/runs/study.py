@@ -37,6 +37,7 @@ from trimgrid.runs.settings import about, model_digest, platform, training_setti
 from trimgrid.runs.study_data import StudyData
 from trimgrid.schedule_kinds import is_trained
 from trimgrid.startup import ENGINES
+from trimgrid.structures.kinds import Structure
 from trimgrid.training import Training
 
 Model = Any
@@ -133,16 +134,24 @@ class Study:
         """What the error is, such as "loss: mse" or "1 - accuracy"."""
         return self.measure.name
 
-    def recommended_grid(self, allocation: str = "lamp") -> list[AttemptConfig]:
+    def recommended_grid(
+        self, allocation: str = "lamp", structure: Structure | str | None = None
+    ) -> list[AttemptConfig]:
         """Return `trimgrid.recommended_grid` for this study's model, steps and learning rate.
 
-        Of a `tf_keras` model `article_grid()`: TFMOT has no allocations.
+        Of a `tf_keras` model `article_grid()`: TFMOT has no allocations and no structures here.
         """
         if is_legacy(self.model):
             return article_grid()
         lengths = Lengths.of(self.model, self.data.train, self.training, self.pretrain_epochs)
         peak = highest_rate(self.training.optimizer, lengths.original)
-        return recommended_grid(self.model, self.steps, learning_rate=peak, allocation=allocation)
+        return recommended_grid(
+            self.model,
+            self.steps,
+            learning_rate=peak,
+            allocation=allocation,
+            structure=structure,
+        )
 
     def run(
         self,

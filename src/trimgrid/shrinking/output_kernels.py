@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from glob import escape
 from typing import Any
 
 import keras
 
 from trimgrid.legacy.telling import is_legacy
 from trimgrid.shrinking.graph import Tensor, read_graph
+from trimgrid.structures.kinds import Structure, Units
+
+
+def with_outputs(structure: Structure | None, model: Any) -> Structure | None:
+    """Return a structure, one of whole units with the model's output layers named.
+
+    Others, and those of a model whose graph can't be read, stay as they are: see `trimgrid.Units`.
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="out")])
+    >>> with_outputs(Units(), model)
+    Units(norm='l2', outputs=('out/kernel',))
+    """
+    if not isinstance(structure, Units) or structure.outputs is not None:
+        return structure
+    found = output_kernels(model)
+    if found is None:
+        return structure
+    # Copies have the same paths, but for the name of the model that may stand in front; and a name
+    # may hold what means something in a pattern.
+    own = f"{model.name}/"
+    inside = [each.removeprefix(own) if each.count("/") > 1 else each for each in found]
+    return replace(structure, outputs=tuple(map(escape, inside)))
 
 
 def output_kernels(model: Any) -> tuple[str, ...] | None:
