@@ -10,12 +10,12 @@ import pytest
 from keras import ops
 
 from tests.backends.test_shared_selection import compiled
-from trimgrid.allocation.setting import ALLOCATIONS, Allocation
+from trimgrid.allocation.setting import Allocation
 from trimgrid.mask_choice import MaskChoice
 from trimgrid.structures.kinds import Blocks, NofM, Structure, Units
 
 SHAPES = [(8, 12), (3, 3, 8, 16), (52, 24)]
-STRUCTURES = [Blocks(), Blocks(2, 4, "max"), NofM(), NofM(1, 2), Units(), Units("l1")]
+STRUCTURES = [Blocks(), Blocks(2, 4, "max"), NofM(), Units()]
 TARGETS = (0.0, 0.3, 0.5)
 
 
@@ -59,9 +59,11 @@ def test_each_tensor_by_itself(structure: Structure, weights: str) -> None:
 @pytest.mark.parametrize(
     ("structure", "kind"),
     [
-        (structure, kind)
-        for place, structure in enumerate((Blocks(2, 4), NofM(), Units(), Units("l1")))
-        for kind in (ALLOCATIONS if place in (1, 2) else ALLOCATIONS[-1:])
+        (Blocks(2, 4), "lamp"),
+        (NofM(), "global_magnitude"),
+        (NofM(), "lamp"),
+        (Units(), "lamp"),
+        (Units("l1"), "erdos_renyi"),
     ],
     ids=str,
 )

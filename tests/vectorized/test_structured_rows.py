@@ -21,7 +21,7 @@ from trimgrid.data.sources import open_data
 from trimgrid.engines.sequential import SequentialEngine
 from trimgrid.engines.vectorized import VectorizedEngine
 from trimgrid.iterative import IterativePruning, may_rewind
-from trimgrid.structures.kinds import NofM, Units
+from trimgrid.structures.kinds import Units
 from trimgrid.training import Task, Training
 
 MOVING = Training("mse", keras.optimizers.Adam(0.01), epochs=3, batch_size=10, seed=1)
@@ -60,10 +60,7 @@ def test_masks_of_the_oracle(results: Results) -> None:
 def test_both_engines_and_rewinding(results: Results) -> None:
     model = model_of()
     rounds = IterativePruning(0.5, 0.3, "weights")
-    tasks = [
-        Task("2:4", DECAY, MOVING, structure=NofM(2, 4)),
-        Task("units", rounds, MOVING, structure=Units()),
-    ]
+    tasks = [Task("units", rounds, MOVING, structure=Units())]
     sequential = SequentialEngine(model, open_data(DATA, MOVING, "training data"))
     others = results(sequential, tasks)
     for row, other in zip(results(engine_of(model, tasks), tasks), others, strict=True):
