@@ -18,6 +18,7 @@ import benchmarks.page
 import benchmarks.quality
 import benchmarks.search
 import benchmarks.step_overhead
+import benchmarks.structure
 from benchmarks.reporting import publish
 
 BENCHMARKS = {
@@ -29,6 +30,7 @@ BENCHMARKS = {
     "examples_cold": benchmarks.examples_cold.measure,
     "kills": benchmarks.kills.measure,
     "latency": benchmarks.latency.measure,
+    "structure": benchmarks.structure.measure,
     "page": benchmarks.page.measure,
     "quality": benchmarks.quality.measure,
     "search": benchmarks.search.measure,

@@ -14,6 +14,7 @@ from trimgrid.grids.recommended import SPARSITIES, recommended_attempts, recomme
 from trimgrid.learning_rates import Cosine
 from trimgrid.runs.recommending import highest_rate, recommended_grid
 from trimgrid.schedules import PolynomialDecay
+from trimgrid.structures.kinds import NofM, Structure, Units
 
 
 def model(inputs: int = 100, outputs: int = 10) -> keras.Model:
@@ -50,6 +51,23 @@ def test_sparsities_leave_a_weight_for_each_unit(
 ) -> None:
     grid = recommended_attempts(shapes, steps=100, learning_rate=0.001)
     assert max(each.pruning_schedule.final_sparsity for each in grid) == highest  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("structure", "wanted"),
+    [
+        (NofM(2, 4), [0.5]),
+        (NofM(1, 16), [0.5, 0.8, 0.9]),
+        (NofM(3, 4), [0.25]),
+        (Units(), [0.5, 0.8, 0.9]),  # a unit of 16 weights and one of 32 stay, 7.5 %
+    ],
+)
+def test_sparsities_are_those_that_a_structure_reaches(
+    structure: Structure, wanted: list[float]
+) -> None:
+    grid = recommended_attempts([(16, 8), (32, 16)], 100, 0.001, structure=structure)
+    assert sorted({each.pruning_schedule.final_sparsity for each in grid}) == wanted  # type: ignore[attr-defined]
+    assert {each.structure for each in grid} == {structure}
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 99, 100, 101, 600, 10**6])

@@ -14,6 +14,8 @@ from trimgrid.allocation.overrides import matches
 from trimgrid.errors import InputError
 from trimgrid.legacy.telling import is_legacy
 from trimgrid.models import copy_model
+from trimgrid.structure_reasons import structure_reasons
+from trimgrid.structures.kinds import Structure, structure_of
 
 # Names that Keras' layers give to variables which hold no connections, and what they are.
 _NOT_CONNECTIONS = {
@@ -59,6 +61,7 @@ def prunable_variables(
     variables: Iterable[Any],
     include: Sequence[str] | None = None,
     exclude: Sequence[str] | None = None,
+    structure: Structure | str | None = None,
 ) -> list[PrunableVariable]:
     """Tell for each variable of a model whether it is pruned, or why not.
 
@@ -69,6 +72,10 @@ def prunable_variables(
     `include` and `exclude` are shell patterns (`*`, `?`, `[...]`) on a variable's path or on its
     end after a slash: "dense_3/kernel", "conv_1/*". With `include` only what it matches is pruned,
     and a bias or normalization that it matches is pruned too; `exclude` wins over `include`.
+
+    `structure`: that of the masks, such as "2:4". What it does not fit is not pruned. With whole
+    units only kernels named "kernel" are, of no recurrent, transposed or attention layer as their
+    paths tell them, and not those of output layers: see `trimgrid.Units`.
 
     Raises `InputError` for a pattern that matches nothing, with the paths there are, and for
     variables of another library, such as those of a `tf_keras` model.
@@ -93,7 +100,11 @@ def prunable_variables(
                     f"Every pattern of {name} must match the path of a variable. "
                     f"Received: {name}={pattern!r}. The paths are: {paths}."
                 )
-    return [PrunableVariable(each, _reason(each, include, exclude)) for each in variables]
+    reasons = [_reason(each, include, exclude) for each in variables]
+    if (asked := structure_of(structure)) is not None:
+        others = structure_reasons(asked, variables, [each is None for each in reasons])
+        reasons = [own or other for own, other in zip(reasons, others, strict=True)]
+    return [PrunableVariable(*each) for each in zip(variables, reasons, strict=True)]
 
 
 def prunable_weights(model: Any) -> list[PrunableVariable]:
@@ -157,6 +168,7 @@ def check_prunable(
     variables: Iterable[Any],
     include: Sequence[str] | None = None,
     exclude: Sequence[str] | None = None,
+    structure: Structure | None = None,
 ) -> list[PrunableVariable]:
     """Return `prunable_variables(...)`, if there is one to prune among them.
 
@@ -168,10 +180,10 @@ def check_prunable(
     trimgrid.errors.InputError: A model must have weights that can be pruned. Received: no \
 trainable variables. Give a model with kernels, or name variables with include=.
     """
-    return _some(prunable_variables(variables, include, exclude))
+    return _some(prunable_variables(variables, include, exclude, structure), structure)
 
 
-def check_prunable_model(model: Any) -> list[PrunableVariable]:
+def check_prunable_model(model: Any, structure: Structure | None = None) -> list[PrunableVariable]:
     """Return the trainable variables of a model, of a `tf_keras` model all that TFMOT looks at.
 
     Raises `InputError` as `check_prunable` does, if there is none to prune among them.
@@ -182,12 +194,20 @@ def check_prunable_model(model: Any) -> list[PrunableVariable]:
     """
     if is_legacy(model):
         return _some(prunable_weights(model))
-    return check_prunable(model.trainable_variables)
+    return check_prunable(model.trainable_variables, structure=structure)
 
 
-def _some(found: list[PrunableVariable]) -> list[PrunableVariable]:
+def _some(
+    found: list[PrunableVariable], structure: Structure | None = None
+) -> list[PrunableVariable]:
     if all(each.reason is not None for each in found):
         listed = ", ".join(f"{each.path} ({each.reason})" for each in found)
+        if structure is not None:
+            raise InputError(
+                "A structure must fit weights that can be pruned. Received: structure="
+                f"{str(structure)!r} for {listed or 'no trainable variables'}. "
+                "Give another structure, or none."
+            )
         raise InputError(
             "A model must have weights that can be pruned. "
             f"Received: {listed or 'no trainable variables'}. "

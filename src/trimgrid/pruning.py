@@ -18,6 +18,7 @@ from trimgrid.mask_choice import MaskChoice
 from trimgrid.prunable import check_prunable
 from trimgrid.schedule_kinds import SCHEDULES
 from trimgrid.schedules import Schedule, warn_of_stop
+from trimgrid.structures.kinds import Structure, structure_config, structure_of
 from trimgrid.tfmot_schedules import known_schedule
 from trimgrid.timed import masks_epoch_ends
 from trimgrid.updates import Updates, planned_updates
@@ -66,6 +67,9 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
     on variable paths, see `trimgrid.prunable.prunable_variables`. `allocation`, a name next to
     `min_kept` and `overrides` or a `trimgrid.Allocation` of all three, shares the sparsity out
     among the tensors; without any of them each tensor has the schedule's sparsity for itself.
+    `structure`, a `trimgrid.Blocks`, `NofM` or `Units`, its words such as "2:4" or its config, lets
+    groups of weights stay or go as one. Tensors that it does not fit are not pruned, and of whole
+    units those of the last kernel stay unless `Units` names others: see `prunable_variables`.
 
     `steps`: the length of the whole training, against which the schedule is checked;
     `trimgrid.BeginPruning` finds it out. Without either nothing knows the length: a decay needs an
@@ -79,9 +83,9 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
     back at an update in front of an epoch's first batch.
 
     Raises `InputError` for a schedule that can't reach its target in `steps`, patterns that match
-    nothing, a model without prunable weights, an allocation that is unknown or can't reach the
-    schedule's target, and one pruning optimizer around another. Warns (`UserWarning`) of a schedule
-    in TFMOT's timing that stops short of its target in `steps`.
+    nothing, a model without prunable weights, an allocation or a structure that is unknown or can't
+    reach the schedule's target, and one pruning optimizer around another. Warns (`UserWarning`) of
+    a schedule in TFMOT's timing that stops short of its target in `steps`.
 
     Source of the method: Zhu & Gupta 2017, "To prune, or not to prune".
 
@@ -106,6 +110,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         min_kept: int | None = None,
         overrides: Mapping[str, float] | None = None,
         steps_per_epoch: int | None = None,
+        structure: Structure | str | Mapping[str, Any] | None = None,
     ) -> None:
         optimizer = keras.optimizers.get(optimizer)
         if isinstance(optimizer, MagnitudePruning):
@@ -140,6 +145,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         if not isinstance(allocation, Allocation):
             allocation = allocation_of(allocation, min_kept, overrides)
         self.allocation = allocation
+        self.structure = structure_of(structure)
         self._begun = False
 
     # -- state ---------------------------------------------------------------------------------
@@ -149,7 +155,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         variables = list(variables)
         if self.built or not variables:  # Keras' reader of .h5 files builds with no variables
             return
-        found = check_prunable(variables, self.include, self.exclude)
+        found = check_prunable(variables, self.include, self.exclude, self.structure)
         indices = tuple(i for i, each in enumerate(found) if each.reason is None)
         overrides = None if self.allocation is None else self.allocation.overrides
         overridden(overrides, [found[i].path for i in indices])
@@ -255,7 +261,8 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
     def _choice(self) -> MaskChoice:
         pruned = self._pruned
         shapes = [tuple(variable.shape) for variable in pruned.variables]
-        return MaskChoice(self.allocation, pruned.paths, shapes, self._updates().sparsities)
+        targets = self._updates().sparsities
+        return MaskChoice(self.allocation, pruned.paths, shapes, targets, self.structure)
 
     def _prune(
         self, step: Any, before: Sequence[Any], after: Sequence[Any], current: Sequence[Any]
@@ -417,6 +424,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
             "min_kept": self.allocation and self.allocation.min_kept,
             "overrides": self.allocation and self.allocation.overrides,
             "steps_per_epoch": self.steps_per_epoch,
+            "structure": self.structure and structure_config(self.structure),
         }
 
     @classmethod

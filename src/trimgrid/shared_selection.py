@@ -17,6 +17,10 @@ from trimgrid.allocation.bounds import NO_SPARSITY
 from trimgrid.allocation.counts import LARGEST_FACTOR, MOST
 from trimgrid.allocation.sharing import APPORTIONED, BY_LAMP
 from trimgrid.selection import kept_count
+from trimgrid.structured_selection import group_scores, protected
+from trimgrid.structures.grouping import grouping
+from trimgrid.structures.kinds import Structure
+from trimgrid.structures.scores import squared
 from trimgrid.tensor_groups import TensorGroup, grouped
 
 # A threshold is the bits of a float32 that is not negative: 31 bits, as four digits.
@@ -25,8 +29,14 @@ _BUCKETS = 1 << _WIDTH
 _LARGEST = 2**31 - 1
 
 
-def kept_counts(weights: Sequence[Any], sharing: Any, target: Any, kind: int) -> Any:
-    """How many weights of each tensor stay at a target sparsity, as an int32 tensor [T].
+def kept_counts(
+    weights: Sequence[Any],
+    sharing: Any,
+    target: Any,
+    kind: int,
+    structure: Structure | None = None,
+) -> Any:
+    """How many weights, or groups of a structure, stay of each tensor at a target, int32 [T].
 
     `sharing` is a `trimgrid.allocation.sharing.Sharing`, the arrays of which may be tensors, but
     for its kind: that is `kind`, a number when the step is compiled. `target` is a scalar. Where
@@ -41,21 +51,30 @@ def kept_counts(weights: Sequence[Any], sharing: Any, target: Any, kind: int) ->
     >>> ops.convert_to_numpy(kept_counts(weights, sharing, 0.6, BY_MAGNITUDE)).tolist()
     [1, 1]
     """
-    sizes = np.array([int(np.prod(each.shape)) for each in weights], np.int32)
+    parts = [grouping(structure, tuple(map(int, each.shape))) for each in weights]
+    sizes = np.array([each.number for each in parts], np.int32)
+    members = np.array([each.size for each in parts], np.int32)
+
+    def in_weights(counts: Any) -> Any:
+        """Counts of groups, [T] or [T, ...], in weights; as they are where a group is one."""
+        if structure is None:
+            return counts
+        return counts * members.reshape(-1, *[1] * (len(counts.shape) - 1))
+
     lowest, largest = _bounds(sizes, sharing, target)
-    kept = ops.clip(kept_count(int(sizes.sum()), target), _sum(lowest), _sum(largest))
+    total = int((sizes * members).sum())
+    kept = ops.clip(kept_count(total, target), _sum(in_weights(lowest)), _sum(in_weights(largest)))
     if kind == APPORTIONED:
         table = _apportioned(ops.convert_to_tensor(sharing.weights))
     else:
-        groups, order = grouped(weights, sizes)
-        table = _ranked(_by_lamp(groups) if kind == BY_LAMP else groups, order)
+        table = _ranked(*_ranks(weights, sizes, kind == BY_LAMP, structure))
 
     def narrow(place: Any, state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
         found, _, beyond = state
         shift = (_DIGITS - 1 - ops.cast(place, "int32")) * _WIDTH
         counts = table(found, shift, beyond)
         stay = ops.clip(counts, lowest[:, None], largest[:, None])
-        enough = ops.greater_equal(ops.sum(stay, axis=0)[:-1], kept)
+        enough = ops.greater_equal(ops.sum(in_weights(stay), axis=0)[:-1], kept)
         digit = ops.cast(ops.sum(ops.cast(enough, "int32")), "int32") - 1
         # The highest digit has a bit less. (Any will do where the bounds leave no choice.)
         digit = ops.minimum(digit, ops.right_shift(_LARGEST, shift))
@@ -67,9 +86,34 @@ def kept_counts(weights: Sequence[Any], sharing: Any, target: Any, kind: int) ->
     _, at, beyond = ops.fori_loop(0, _DIGITS, narrow, start)
     beyond = ops.clip(beyond, lowest, largest)
     ties = ops.clip(at, lowest, largest) - beyond
-    later = _suffix_sums(ties) - ties  # the ties in the tensors behind each
-    missing = kept - _sum(beyond)
-    return beyond + ops.minimum(ops.maximum(missing - later, 0), ties)
+    tied = in_weights(ties)
+    later = _suffix_sums(tied) - tied  # the tied weights in the tensors behind each
+    missing = kept - _sum(in_weights(beyond))
+    wanted = ops.maximum(missing - later, 0)
+    if structure is not None:  # in whole groups
+        wanted = ops.floor_divide(wanted + (members - 1), members)
+    return beyond + ops.minimum(wanted, ties)
+
+
+def _ranks(
+    weights: Sequence[Any], sizes: Any, by_lamp: bool, structure: Structure | None
+) -> tuple[list[TensorGroup], Any]:
+    """The keys by which weights or groups are ranked, and where each tensor is among them."""
+    scores = weights
+    if structure is not None:
+        scores = [group_scores(structure, each) for each in weights]
+    groups, order = grouped(scores, sizes)
+    if by_lamp:
+        groups = _by_lamp(groups, squared(structure))
+    safe = [protected(structure, each) for each in weights]
+    if safe and safe[0] is not None:
+        # What can't go ranks above all others, and is never at the threshold.
+        flags, _ = grouped([ops.cast(each, "float32") for each in safe], sizes)
+        groups = [
+            group._replace(keys=ops.where(ops.greater(flag.keys, 0), _LARGEST, group.keys))
+            for group, flag in zip(groups, flags, strict=True)
+        ]
+    return groups, order
 
 
 def _bounds(sizes: Any, sharing: Any, target: Any) -> tuple[Any, Any]:
@@ -123,8 +167,9 @@ def _ranked(groups: Sequence[TensorGroup], order: Any) -> _Table:
     return table
 
 
-def _by_lamp(groups: Sequence[TensorGroup]) -> list[TensorGroup]:
+def _by_lamp(groups: Sequence[TensorGroup], squares: bool) -> list[TensorGroup]:
     """The groups with LAMP scores for keys, as `trimgrid.allocation.lamp.lamp_scores` has them."""
+    worth = lamp.CENTERS if squares else lamp.SQUARES
     offsets, bins, seen, counts = [], [], [], []
     for group in groups:
         bits = ops.minimum(group.keys, lamp.LARGEST_FINITE)
@@ -137,11 +182,12 @@ def _by_lamp(groups: Sequence[TensorGroup]) -> list[TensorGroup]:
         counts.append(group.histogram(bins[-1], seen[-1], lamp.BINS))
     counted = ops.view(ops.cast(ops.concatenate(counts), "float32"), "int32")
     rounded = ops.view(ops.bitwise_and(counted, lamp.TWELVE_BITS), "float32")
-    sums = ops.reshape(_suffix_sums(rounded * lamp.SQUARES), (-1,))
+    sums = ops.reshape(_suffix_sums(rounded * worth), (-1,))
     scored, before = [], 0
     for group, offset, each, some in zip(groups, offsets, bins, seen, strict=True):
         scaled = ops.view(offset + lamp.UNIT, "float32")
-        scores = scaled * scaled / ops.take(sums, (before + group.owner) * lamp.BINS + each)
+        dividend = scaled if squares else scaled * scaled
+        scores = dividend / ops.take(sums, (before + group.owner) * lamp.BINS + each)
         scored.append(group._replace(keys=ops.where(some, ops.view(scores, "int32"), 0)))
         before += group.tensors
     return scored

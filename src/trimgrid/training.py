@@ -26,6 +26,7 @@ from trimgrid.objectives import (
 from trimgrid.optimizers import with_rate
 from trimgrid.pruning import MagnitudePruning
 from trimgrid.schedules import Schedule
+from trimgrid.structures.kinds import Structure
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Task:
     among checkpoints, whose trainings have ids of their own. `rates`: the learning rate of each
     batch, shape [steps], in place of the number that the training's optimizer has; None leaves the
     optimizer its own. `allocation`: how the sparsity is shared out among the tensors; None gives it
-    to each for itself.
+    to each for itself. `structure`: that of the masks.
 
     Raises `InputError` for rates without a schedule.
 
@@ -137,6 +138,7 @@ class Task:
     id: str = ""
     rates: NDArray[np.float32] | None = field(default=None, compare=False)
     allocation: Allocation | None = None
+    structure: Structure | None = None
 
     def __post_init__(self) -> None:
         if self.rates is not None and self.schedule is None:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from trimgrid.masks import kept_count, magnitude_mask
 from trimgrid.selection import magnitude_mask as compiled_mask
+from trimgrid.structures.kinds import Blocks, NofM
+from trimgrid.structures.scores import group_mask
 
 Weights = NDArray[np.float32]
 SPARSITIES = (0.0, 0.001, 0.1, 0.25, 1 / 3, 0.5, 0.625, 0.75, 0.9, 0.95, 0.99, 0.9999)
@@ -36,10 +38,12 @@ class Holder(tf_keras.layers.Layer, tfmot.sparsity.keras.PrunableLayer):  # type
         return inputs
 
 
-def mask_of_tfmot(values: Weights, sparsity: float) -> NDArray[np.bool_]:
+def mask_of_tfmot(values: Weights, sparsity: float, **options: Any) -> NDArray[np.bool_]:
     """The mask that TFMOT chooses for a tensor in front of a training's first batch."""
     schedule = tfmot.sparsity.keras.ConstantSparsity(sparsity, begin_step=0, frequency=1)
-    wrapper = tfmot.sparsity.keras.prune_low_magnitude(Holder(values), pruning_schedule=schedule)
+    wrapper = tfmot.sparsity.keras.prune_low_magnitude(
+        Holder(values), pruning_schedule=schedule, **options
+    )
     rows = tf.zeros((1, 1))
     wrapper.build(rows.shape)
     wrapper.pruning_step.assign(0)  # as UpdatePruningStep does before a training
@@ -74,6 +78,30 @@ def test_distinct_weights(shape: tuple[int, ...], sparsity: float) -> None:
     values = normal(*shape)
     assert len(np.unique(np.abs(values))) == values.size
     check_same(values, sparsity, ours(values, sparsity))
+
+
+@pytest.mark.parametrize("sparsity", [0.1, 1 / 3, 0.5, 0.9])
+@pytest.mark.parametrize("structure", [Blocks(1, 4), Blocks(2, 2, "max"), Blocks(4, 1)], ids=str)
+def test_blocks(structure: Blocks, sparsity: float) -> None:
+    values = normal(16, 24)
+    found = mask_of_tfmot(
+        values,
+        sparsity,
+        block_size=(structure.height, structure.width),
+        block_pooling_type={"mean": "AVG", "max": "MAX"}[structure.pooling],
+    )
+    np.testing.assert_array_equal(found, group_mask(structure, values, sparsity))
+
+
+@pytest.mark.parametrize("shape", [(16, 24), (3, 3, 8, 6)], ids=str)
+@pytest.mark.parametrize("zeros", [1, 2])
+def test_zeros_in_each_m(zeros: int, shape: tuple[int, ...]) -> None:
+    """TFMOT's pattern is there at once; ours when the schedule has come to its sparsity."""
+    values = normal(*shape)
+    found = mask_of_tfmot(values, 0.1, sparsity_m_by_n=(zeros, 4))
+    structure = NofM(4 - zeros, 4)
+    np.testing.assert_array_equal(found, group_mask(structure, values, structure.highest))
+    assert group_mask(structure, values, 0.1).sum() == kept_count(values.size, 0.1)
 
 
 def test_a_huge_tensor() -> None:

@@ -168,6 +168,7 @@ def test_streams_weights_and_repeats(tmp_path: Path) -> None:
     [
         (replace(HALF, allocation="lamp"), "Received: allocation='lamp'"),
         (replace(HALF, min_kept=3), "Received: min_kept=3"),
+        (replace(HALF, structure="2:4"), "Received: structure=NofM(n=2, m=4)"),
         (replace(HALF, overrides={"a/kernel": 0.1}), "Received: overrides="),
         (replace(HALF, distillation=Distillation()), "Received: distillation="),
         (replace(HALF, learning_rate=Cosine(0.01)), "Received: learning_rate=Cosine"),

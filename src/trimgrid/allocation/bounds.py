@@ -1,4 +1,7 @@
-"""How few and how many weights each tensor may keep at a target, and how many the model keeps."""
+"""How few and how many groups each tensor may keep at a target, and how many weights the model.
+
+A group is one weight, or what a structure of `trimgrid.structures` keeps or drops as one.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ NO_SPARSITY = np.float32(1e-30)
 
 
 class Bounds(NamedTuple):
-    """The least and the largest kept count of each tensor, shape [T], and the sum to reach."""
+    """The least and the largest kept count of each tensor, shape [T], and the weights to reach."""
 
     lowest: Counts
     largest: Counts
@@ -23,12 +26,17 @@ class Bounds(NamedTuple):
 
 
 def bounds(
-    sizes: Counts, floors: ArrayLike, fixed: ArrayLike, highest: float, target: float
+    sizes: Counts,
+    floors: ArrayLike,
+    fixed: ArrayLike,
+    highest: float,
+    target: float,
+    weights: ArrayLike = 1,
 ) -> Bounds:
-    """Return what a target leaves each tensor of `sizes`.
+    """Return what a target leaves each tensor of `sizes`, in groups of so many `weights` each.
 
     `floors`, `fixed` and `highest` are those of `trimgrid.allocation.sharing.Sharing`. A tensor
-    with an override keeps `size - round(fixed * target / highest)` weights, but at least one,
+    with an override keeps `size - round(fixed * target / highest)` groups, but at least one,
     neither fewer nor more; the others between their floor and all. The model keeps
     `masks.kept_count` of all weights, or as near to it as these bounds allow.
 
@@ -43,5 +51,7 @@ def bounds(
     free = np.isnan(np.asarray(fixed, np.float32))
     lowest = np.where(free, floors, own).astype(np.int64)
     largest = np.where(free, sizes, own)
-    wanted = masks.kept_count(int(sizes.sum()), float(target))
-    return Bounds(lowest, largest, min(max(wanted, int(lowest.sum())), int(largest.sum())))
+    each = np.asarray(weights, np.int64)
+    wanted = masks.kept_count(int((sizes * each).sum()), float(target))
+    least, most = int((lowest * each).sum()), int((largest * each).sum())
+    return Bounds(lowest, largest, min(max(wanted, least), most))

@@ -4,6 +4,7 @@ The score of a weight w is w**2 over the sum of squares of all weights of its te
 magnitude (Lee et al. 2021, "Layer-adaptive Sparsity for the Magnitude-based Pruning"). In place of
 a sort the sums come from a histogram: 64 bins an octave over the 16 octaves that end with the
 largest weight's. A weight below them is 2**15 times smaller than the largest and scores 0.
+Where what is ranked are squares already (the mean squares of units) they are not squared again.
 
 `trimgrid.shared_selection` computes the same scores in a compiled step, to the bit. So no result
 may depend on the order of additions or on whether a machine fuses a product with a sum: the sums
@@ -30,11 +31,10 @@ UNIT = (127 - OCTAVES + 1) << FRACTION_BITS
 """The bits of the float32 at which the octaves begin once a tensor is scaled: 2**-15."""
 
 
-def _squares() -> NDArray[np.float32]:
-    """The square of each bin's centre, to 12 bits."""
+def _centers() -> NDArray[np.float32]:
+    """Each bin's centre."""
     first = UNIT + (np.arange(BINS) << (FRACTION_BITS - BIN_BITS))
-    centers = (first + (1 << (FRACTION_BITS - BIN_BITS - 1))).astype(np.int32).view(np.float32)
-    return twelve_bits(centers * centers)
+    return (first + (1 << (FRACTION_BITS - BIN_BITS - 1))).astype(np.int32).view(np.float32)
 
 
 def twelve_bits(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -46,8 +46,10 @@ def twelve_bits(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return (values.view(np.int32) & np.int32(TWELVE_BITS)).view(np.float32)
 
 
-SQUARES = _squares()
-"""The square of each bin's centre in a scaled tensor, float32 with 12 significant bits, [BINS]."""
+CENTERS = twelve_bits(_centers())
+"""Each bin's centre in a scaled tensor, float32 with 12 significant bits, [BINS]."""
+SQUARES = twelve_bits(_centers() * _centers())
+"""The square of each bin's centre, likewise."""
 
 
 def suffix_sums(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -63,10 +65,11 @@ def suffix_sums(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return values
 
 
-def lamp_scores(weights: ArrayLike) -> NDArray[np.float32]:
+def lamp_scores(weights: ArrayLike, squared: bool = False) -> NDArray[np.float32]:
     """Return the LAMP score of each weight of a tensor, in [0, 1.1), in its shape.
 
-    Infinities and NaN count as the largest finite number, denormal numbers as 0.
+    `squared`: whether `weights` are squares already. Infinities and NaN count as the largest finite
+    number, denormal numbers as 0.
 
     >>> lamp_scores([3, -4, 0]).round(2)
     array([0.36, 0.98, 0.  ], dtype=float32)
@@ -78,8 +81,8 @@ def lamp_scores(weights: ArrayLike) -> NDArray[np.float32]:
     offsets = bits[seen] - lowest
     bins = offsets >> (FRACTION_BITS - BIN_BITS)
     counts = np.bincount(bins, minlength=BINS).astype(np.float32)
-    sums = suffix_sums(twelve_bits(counts) * SQUARES)
+    sums = suffix_sums(twelve_bits(counts) * (CENTERS if squared else SQUARES))
     scaled = (offsets + UNIT).astype(np.int32).view(np.float32)
     scores = np.zeros(bits.size, np.float32)
-    scores[seen] = scaled * scaled / sums[bins]
+    scores[seen] = (scaled if squared else scaled * scaled) / sums[bins]
     return scores.reshape(np.shape(weights))

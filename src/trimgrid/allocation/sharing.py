@@ -14,6 +14,8 @@ from trimgrid.allocation.overrides import overridden
 from trimgrid.allocation.setting import Allocation
 from trimgrid.errors import InputError
 from trimgrid.masks import kept_count
+from trimgrid.structures.grouping import Grouping, check_reach, grouping
+from trimgrid.structures.kinds import NofM, Structure
 
 EACH, APPORTIONED, BY_MAGNITUDE, BY_LAMP = -1, 0, 1, 2
 """The values of `Sharing.kind`: by sizes alone, by the weights' magnitudes, by LAMP scores.
@@ -44,7 +46,7 @@ class Sharing(NamedTuple):
     `kind`: which rule, int32. `weights`: to what the kept counts are in proportion where sizes
     alone decide, float32 [T]. `floors`: the least kept counts, int32 [T]. `fixed`: how many weights
     a tensor with an override loses at the highest target, float32 [T], NaN for the others.
-    `highest`: the plan's highest target, float32.
+    `highest`: the plan's highest target, float32. With a structure counts are those of its groups.
     """
 
     kind: Any
@@ -59,15 +61,16 @@ def share(
     paths: Sequence[str],
     shapes: Sequence[Sequence[int]],
     plan: NDArray[np.floating[Any]],
+    structure: Structure | None = None,
 ) -> Sharing:
     """Return an allocation for the prunable tensors of a model.
 
     `paths` and `shapes` are those of the prunable variables, in their order; `plan` holds a
-    schedule's targets, NaN where none is.
+    schedule's targets, NaN where none is. `structure`: that of the masks, which fits all shapes.
 
     Raises `InputError` for overrides that match none of the paths or contradict each other, for a
     highest target that can't be reached with the least counts and overrides, naming those that
-    can, and for 2**31 weights or more.
+    can, for an override that the structure does not reach, and for 2**31 weights or more.
 
     >>> found = share(Allocation("lamp"), ["in/kernel", "out/kernel"], [(4, 8), (8, 2)],
     ...               np.array([np.nan, 0.5]))
@@ -81,21 +84,26 @@ def share(
             f"Received: {sizes.sum()} weights. Prune each tensor by itself, or exclude some."
         )
     given = overridden(allocation.overrides, paths)
+    for each in given:
+        check_reach(structure, 0.0 if each is None else each)
+    parts = [grouping(structure, shape) for shape in shapes]
+    sizes, members, least, units = (np.array(each, np.int64) for each in zip(*parts, strict=True))
     fixed = np.array([math.nan if each is None else each for each in given]) * sizes
     highest = float(np.nanmax(plan)) if not np.isnan(plan).all() else 0.0
     free = np.isnan(fixed)
     if allocation.min_kept is not None:
-        floors = np.minimum(sizes, allocation.min_kept)
+        floors = np.maximum(least, np.minimum(sizes, -(-allocation.min_kept // members)))
     elif allocation.kind == "uniform":
-        floors = np.minimum(sizes, 1)
+        floors = least
     else:
-        units = np.array([shape[-1] for shape in shapes], np.int64)
-        alone = bounds(sizes, np.minimum(sizes, 1), fixed, highest, highest)
-        # What is left for the tensors without overrides, beyond one weight in each.
-        spare = max(alone.kept - int(alone.lowest.sum()), 0)
-        floors = _scaled_down(np.minimum(sizes, units), free, spare)
-    _check_reachable(allocation, sizes, floors, fixed, highest)
-    weights = [sum(shape) for shape in shapes] if allocation.kind == "erdos_renyi" else sizes
+        alone = bounds(sizes, least, fixed, highest, highest, members)
+        # What is left for the tensors without overrides, beyond the least in each.
+        spare = max(alone.kept - int((alone.lowest * members).sum()), 0)
+        floors = _scaled_down(units, least, members, free, spare)
+    _check_reachable(allocation, structure, parts, floors, fixed, highest)
+    weights: Any = sizes
+    if allocation.kind == "erdos_renyi":
+        weights = np.array([sum(shape) for shape in shapes]) / members
     return Sharing(
         kind=np.int32(rule_of(allocation)),
         weights=np.asarray(weights, np.float32),
@@ -115,36 +123,56 @@ def no_sharing(tensors: int) -> Sharing:
     return Sharing(np.int32(EACH), nothing, nothing.astype(np.int32), nothing, np.float32(0))
 
 
-def _scaled_down(floors: Counts, free: NDArray[np.bool_], spare: int) -> Counts:
-    """The floors in the same proportion, so that what is above one weight each fits in `spare`."""
-    above = np.where(free, np.maximum(floors - 1, 0), 0)
-    if above.sum() <= spare:
+def _scaled_down(
+    floors: Counts, least: Counts, members: Counts, free: NDArray[np.bool_], spare: int
+) -> Counts:
+    """The floors in proportion, so that what is above the least fits in `spare` weights."""
+    above = np.where(free, np.maximum(floors - least, 0), 0)
+    total = int((above * members).sum())
+    if total <= spare:
         return floors
-    return np.where(free, np.minimum(floors, 1) + above * spare // above.sum(), floors)
+    return np.where(free, least + above * spare // total, floors)
 
 
 def _check_reachable(
-    allocation: Allocation, sizes: Counts, floors: Counts, fixed: NDArray[Any], highest: float
+    allocation: Allocation,
+    structure: Structure | None,
+    parts: Sequence[Grouping],
+    floors: Counts,
+    fixed: NDArray[Any],
+    highest: float,
 ) -> None:
     """Check that the highest target can be kept to.
 
     The lower ones can then be kept to as well: both bounds go in a straight line from all weights
     at a target of 0.
     """
-    if allocation.min_kept is None and not allocation.overrides:
+    if structure is None and allocation.min_kept is None and not allocation.overrides:
         return  # one weight in each tensor, which no sparsity takes
+    if isinstance(structure, NofM) and allocation.min_kept is None and not allocation.overrides:
+        return  # what its own highest sparsity leaves
+    sizes, members, lowest_floors, _ = (
+        np.array(each, np.int64) for each in zip(*parts, strict=True)
+    )
     if allocation.min_kept is None:
-        floors = np.minimum(sizes, 1)  # further down the default ones do not go
-    total = int(sizes.sum())
-    lowest, largest, kept = bounds(sizes, floors, fixed, highest, highest)
+        floors = lowest_floors  # further down the default ones do not go
+    total = int((sizes * members).sum())
+    lowest, largest, kept = bounds(sizes, floors, fixed, highest, highest, members)
     if kept == kept_count(total, highest):
         return
-    least, most = 1 - int(largest.sum()) / total, 1 - int(lowest.sum()) / total
+    least = 1 - int((largest * members).sum()) / total
+    most = 1 - int((lowest * members).sum()) / total
     # Rounded inwards, so that both ends of what is named can be reached.
     low, high = math.ceil(least * 1e4) / 1e4, math.floor(most * 1e4) / 1e4
     if low > high:
         low, high = least, most
     possible = f"Possible are sparsities from {low} to {high}"
+    if structure is not None and allocation.min_kept is None and not allocation.overrides:
+        raise InputError(
+            "At least one of a structure's groups stays in each tensor. Received: highest "
+            f"target={np.float32(highest)}, structure={str(structure)!r}. {possible}: give such a "
+            "target, or a structure of smaller groups."
+        )
     raise InputError(
         "min_kept and overrides must leave a schedule's highest sparsity possible. "
         f"Received: highest target={np.float32(highest)}, min_kept={allocation.min_kept}, "

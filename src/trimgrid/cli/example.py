@@ -15,6 +15,7 @@ from trimgrid.cli.options import (
     EngineOption,
     MemoryOption,
     RepeatsOption,
+    StructureOption,
 )
 from trimgrid.errors import RunError
 
@@ -48,6 +49,7 @@ def example(
         int, typer.Option(metavar="N", min=0, help="Of weights, data order, dropout.")
     ] = 1,
     allocation: AllocationOption = None,
+    structure: StructureOption = None,
     repeats: RepeatsOption = 1,
     out: Annotated[
         Path | None,
@@ -71,8 +73,10 @@ def example(
     from trimgrid.memory_size import parse_memory_size
     from trimgrid.runs.results import recorded_backend
     from trimgrid.startup import check_engine, gpu_at_hand, select_backend
+    from trimgrid.structures.kinds import structure_of
 
     check_allocation(allocation)
+    structure_of(structure)
     limit = None if memory is None else parse_memory_size(memory)
     folder = out or Path("runs", name.value)
     slow_on_jax = name is Example.CNN and engine is not Engine.VECTORIZED and not gpu_at_hand()
@@ -88,6 +92,7 @@ def example(
         None if data is None else data.value,
         data_dir,
         allocation=allocation,
+        structure=structure,
         engine=engine.value,
         repeats=repeats,
         memory=limit,

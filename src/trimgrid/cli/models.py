@@ -13,17 +13,28 @@ from trimgrid.errors import RunError
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras or .h5 file.")]
 
 
-def inspect(model: ModelArgument, backend: BackendOption = None) -> None:
+def inspect(
+    model: ModelArgument,
+    structure: Annotated[
+        str | None,
+        typer.Option(metavar="WORDS", help="As masks have it: 'blocks 1x4', 2:4, units."),
+    ] = None,
+    backend: BackendOption = None,
+) -> None:
     """List a model's weights: shape, weights, zeros, and which are pruned or why not."""
     from trimgrid.startup import select_backend, start_keras
+    from trimgrid.structures.kinds import structure_of
 
+    asked = structure_of(structure)
     select_backend(backend, default="jax")
     start_keras()
     from trimgrid.models import load_model
     from trimgrid.prunable import prunable_variables
     from trimgrid.report.inspection import print_variables
+    from trimgrid.shrinking.output_kernels import with_outputs
 
-    print_variables(prunable_variables(load_model(model).weights))
+    loaded = load_model(model)
+    print_variables(prunable_variables(loaded.weights, structure=with_outputs(asked, loaded)))
 
 
 def size(model: ModelArgument, backend: BackendOption = None) -> None:

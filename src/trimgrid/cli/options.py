@@ -79,6 +79,16 @@ MaxIncreaseOption = Annotated[
 ]
 
 
+StructureOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WORDS",
+        help="How attempts that don't say it themselves group the weights that stay or go: "
+        "'blocks 1x4', 'blocks 2x2 max', 2:4, units or 'units l1'.",
+    ),
+]
+
+
 def parse_share(text: str) -> float:
     """Return a share given in percent or as a fraction.
 

@@ -16,6 +16,7 @@ from trimgrid.cli.options import (
     EngineOption,
     MemoryOption,
     RepeatsOption,
+    StructureOption,
 )
 from trimgrid.cli.study_options import (
     BatchSizeOption,
@@ -52,6 +53,7 @@ def run(
     ] = None,
     run_dir: RunDirOption = None,
     allocation: AllocationOption = None,
+    structure: StructureOption = None,
     repeats: RepeatsOption = 1,
     engine: EngineOption = Engine.AUTO,
     memory: MemoryOption = None,
@@ -77,8 +79,10 @@ def run(
     from trimgrid.report.run_table import going_on_text
     from trimgrid.runs.results import find_results
     from trimgrid.startup import check_engine, select_backend, start_keras
+    from trimgrid.structures.kinds import structure_of
 
     check_allocation(allocation)
+    structure_of(structure)
     limit = None if memory is None else parse_memory_size(memory)
     folder = run_dir or described.folder
     # Before Keras, whose backend can't be changed any more then.
@@ -95,7 +99,7 @@ def run(
 
             converter = stack.enter_context(TFLiteConverter())  # starts while Keras is imported
         start_keras()
-        from trimgrid.grids.grid import with_allocation
+        from trimgrid.grids.grid import with_allocation, with_structure
         from trimgrid.grids.toml_file import load_grid
         from trimgrid.loggers import open_logger
         from trimgrid.report.page.writing import PAGE
@@ -104,11 +108,15 @@ def run(
 
         ready, attempts = described.open()
         if grid is not None:
-            attempts = load_grid(grid, lambda: ready.recommended_grid(allocation or "lamp"))
+            attempts = load_grid(
+                grid, lambda: ready.recommended_grid(allocation or "lamp", structure)
+            )
         if attempts is None:
-            attempts = ready.recommended_grid(allocation or "lamp")
+            attempts = ready.recommended_grid(allocation or "lamp", structure)
         elif allocation is not None:
             attempts = with_allocation(attempts, allocation)
+        if structure is not None:
+            attempts = with_structure(attempts, structure)
         try:
             results = ready.run(
                 attempts,

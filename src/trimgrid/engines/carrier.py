@@ -20,6 +20,7 @@ from trimgrid.models import copy_model, random_states
 from trimgrid.optimizers import held_in_variables, state_places, unscaled
 from trimgrid.prunable import check_prunable
 from trimgrid.randomness import isolated_randomness
+from trimgrid.structures.kinds import Structure
 from trimgrid.training import Training, compile_model, scaled_for
 
 Arrays = list[NDArray[Any]]
@@ -33,7 +34,8 @@ class UntraceableError(Exception):
 class Carrier:
     """A compiled copy of the original for one kind of training: loss, optimizer, metrics.
 
-    `example`: a batch, and `validation_example` likewise, to build the metrics on.
+    `example`: a batch, and `validation_example` likewise, to build the metrics on. `structure`:
+    that of the masks, which decides what is pruned.
 
     Raises `UntraceableError` if JAX can't trace the training step, and `InputError` for a model
     without prunable weights, or one that can't be distilled as the training wants it.
@@ -45,14 +47,16 @@ class Carrier:
         training: Training,
         example: Batch,
         validation_example: Batch | None = None,
+        structure: Structure | None = None,
     ) -> None:
         self.training = training
+        self.structure = structure
         self.model = copy_model(original, seed=training.seed)
         with isolated_randomness(training.seed):
             self.optimizer = scaled_for(self.model, training.fresh_optimizer())
             compile_model(self.model, self.optimizer, training)
         self.optimizer.build(self.model.trainable_variables)
-        found = check_prunable(self.model.trainable_variables)
+        found = check_prunable(self.model.trainable_variables, structure=structure)
         self.pruned = tuple(i for i, each in enumerate(found) if each.reason is None)
         self.logs: dict[str, Any] = {}
         self.validation_logs: dict[str, Any] = {}

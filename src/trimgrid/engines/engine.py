@@ -91,6 +91,7 @@ def open_engine(
         say(choice.describe())
         watched = validation
         trained = [task for task in tasks if is_trained(task.schedule)]
+        plain = [task for task in trained if task.structure is None]
         try:
             for each in (data, validation):
                 if isinstance(each, StreamData) and not each.even:
@@ -104,8 +105,13 @@ def open_engine(
                 watched,
                 attempts=attempts,
                 seeds=len({task.training.seed for task in tasks}),
-                others=[t.training for t in trained if not may_rewind(t.schedule)],
-                rewinding=[t.training for t in trained if may_rewind(t.schedule)],
+                others=[t.training for t in plain if not may_rewind(t.schedule)],
+                rewinding=[t.training for t in plain if may_rewind(t.schedule)],
+                structured=[
+                    (task.training, may_rewind(task.schedule), task.structure)
+                    for task in trained
+                    if task.structure is not None
+                ],
                 memory=memory,
                 say=say,
                 kept=kept,

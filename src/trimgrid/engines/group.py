@@ -86,6 +86,7 @@ class GroupProgram:
             train_step=carrier.train_step,
             rules=rules,
             state_places=carrier.state_places if rewinding else (),
+            structure=carrier.structure,
         )
         self._compiled: Any = None
 
@@ -172,7 +173,7 @@ class GroupProgram:
         """How the masks of a task are chosen."""
         variables = self.carrier.pruned_variables
         paths, shapes = [each.path for each in variables], [each.shape for each in variables]
-        return MaskChoice(task.allocation, paths, shapes, plan)
+        return MaskChoice(task.allocation, paths, shapes, plan, self.carrier.structure)
 
     def begin(
         self,

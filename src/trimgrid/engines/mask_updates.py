@@ -13,6 +13,9 @@ from trimgrid.allocation.sharing import EACH
 from trimgrid.engines.shapes import Layout
 from trimgrid.selection import kept_count, magnitude_mask
 from trimgrid.shared_selection import kept_counts
+from trimgrid.structured_selection import group_counts, ranked, spread
+from trimgrid.structures.grouping import grouping
+from trimgrid.structures.kinds import Structure
 
 _FILLED_UP_TO = 4096
 
@@ -35,11 +38,14 @@ def prune(
         target, masked, weights, current, shared = row
 
         def chosen() -> list[Any]:
-            ranked = [
+            values = [
                 jnp.where(jnp.logical_or(mask, jnp.logical_not(masked)), each, 0)
                 for mask, each in zip(current, weights, strict=True)
             ]
-            return _largest(ranked, _counts(layout.rules, ranked, target, shared))
+            counts = _counts(layout, values, target, shared)
+            if layout.structure is not None:
+                return _structured(layout.structure, values, counts)
+            return _largest(values, counts)
 
         return lax.cond(jnp.isnan(target), lambda: current, chosen)
 
@@ -55,18 +61,31 @@ def prune(
     return masks, trainable
 
 
-def _counts(rules: tuple[int, ...], weights: list[Any], target: Any, sharing: Any) -> Any:
-    """How many weights of each tensor of one row stay, by the row's own rule."""
+def _counts(layout: Layout, weights: list[Any], target: Any, sharing: Any) -> Any:
+    """How many weights or groups of each tensor of one row stay, by the row's own rule."""
+    rules, structure = layout.rules, layout.structure
 
     def by(rule: int) -> Callable[[], Any]:
+        if rule == EACH and structure is not None:
+            shapes = [each.shape for each in weights]
+            return lambda: group_counts(structure, shapes, target)
         if rule == EACH:
             sizes = np.array([each.size for each in weights], np.int32)
             return lambda: kept_count(sizes, target)
-        return lambda: kept_counts(weights, sharing, target, rule)
+        return lambda: kept_counts(weights, sharing, target, rule, structure)
 
     if len(rules) < 2:
         return by(rules[0] if rules else EACH)()
     return lax.switch(jnp.argmax(jnp.array(rules) == sharing.kind), [by(rule) for rule in rules])
+
+
+def _structured(structure: Structure, weights: list[Any], counts: Any) -> list[Any]:
+    """The masks of one row, which keep so many of each tensor's groups."""
+    least = np.array([grouping(structure, each.shape).least for each in weights], np.int32)
+    chosen = _largest([ranked(structure, each) for each in weights], jnp.maximum(counts, least))
+    return [
+        spread(structure, groups, each.shape) for groups, each in zip(chosen, weights, strict=True)
+    ]
 
 
 def _largest(weights: list[Any], counts: Any) -> list[Any]:

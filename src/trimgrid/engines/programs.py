@@ -21,6 +21,7 @@ from trimgrid.engines.rows import width_of_blocks
 from trimgrid.engines.width import LARGEST_CPU_BLOCK, choose_width
 from trimgrid.errors import RunError, first_line
 from trimgrid.optimizers import held_in_variables
+from trimgrid.structures.kinds import Structure
 from trimgrid.training import Training
 
 # What rows hold is counted so often in memory: the state, and the program's room to work.
@@ -30,16 +31,17 @@ ROOM = 3
 class Programs:
     """Makes programs when they are first asked for, and smaller ones where memory runs out.
 
-    `carrier`: gives the carrier of a training's kind. `feeder`: calls the programs. `budget`: the
-    bytes that training may take on all devices. `attempts`: how many trainings will be asked for
-    at once. `training`: the settings by whose length a way through the rows is chosen. `say`:
-    called with a line on each choice made. `kept`: the folder in which a run keeps what was
-    measured for them. `rules`: the rules of allocation that trainings will have, see `rule_of`.
+    `carrier`: gives the carrier of a training's kind and a structure of masks. `feeder`: calls the
+    programs. `budget`: the bytes that training may take on all devices. `attempts`: how many
+    trainings will be asked for at once. `training`: the settings by whose length a way through the
+    rows is chosen. `say`: called with a line on each choice made. `kept`: the folder in which a run
+    keeps what was measured for them. `rules`: the rules of allocation that trainings will have, see
+    `rule_of`.
     """
 
     def __init__(
         self,
-        carrier: Callable[[Training], Carrier],
+        carrier: Callable[[Training, Structure | None], Carrier],
         feeder: Feeder,
         mesh: Mesh,
         budget: int,
@@ -59,7 +61,7 @@ class Programs:
         self._say = say
         self._kept = kept
         self._rules = {EACH, *rules}
-        self._programs: dict[tuple[str, bool, bool], GroupProgram] = {}
+        self._programs: dict[tuple[str, Structure | None, bool, bool], GroupProgram] = {}
 
     def allow(self, rules: Collection[int]) -> None:
         """Let trainings have other rules of allocation too: programs are made anew for them."""
@@ -67,22 +69,30 @@ class Programs:
             self._rules.update(rules)
             self._programs.clear()
 
-    def program(self, training: Training, alone: bool, rewinding: bool = False) -> GroupProgram:
+    def program(
+        self,
+        training: Training,
+        alone: bool,
+        rewinding: bool = False,
+        structure: Structure | None = None,
+    ) -> GroupProgram:
         """The program for such trainings, made and compiled when it is first asked for.
 
-        `rewinding`: whether their weights go back at times. One training alone has its own where
-        the groups' blocks are so wide that most of the work would be for nothing.
+        `rewinding`: whether their weights go back at times, `structure`: that of their masks. One
+        training alone has its own where the groups' blocks are so wide that most of the work would
+        be for nothing.
 
         Raises `NoRoomError` if not even the smallest keeps within the memory.
         """
         kind = kind_of(training)
-        groups = self._programs.get((kind, False, rewinding))
+        groups = self._programs.get((kind, structure, False, rewinding))
         if groups is not None and (not alone or groups.width <= LARGEST_CPU_BLOCK):
             return groups
-        key = kind, alone, rewinding
+        key = kind, structure, alone, rewinding
         if key not in self._programs:
             attempts = 1 if alone else self._attempts
-            self._programs[key] = self._planned(self._carrier(training), attempts, rewinding)
+            carrier = self._carrier(training, structure)
+            self._programs[key] = self._planned(carrier, attempts, rewinding)
         return self._programs[key]
 
     def _planned(self, carrier: Carrier, attempts: int, rewinding: bool) -> GroupProgram:

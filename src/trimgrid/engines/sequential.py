@@ -26,6 +26,7 @@ from trimgrid.pruning import MagnitudePruning
 from trimgrid.run_directory.checkpoints import Checkpoint, Checkpoints
 from trimgrid.schedule_kinds import is_trained
 from trimgrid.schedules import Schedule
+from trimgrid.structures.kinds import Structure
 from trimgrid.training import Task, Training, compile_model, scaled_for
 
 
@@ -40,6 +41,7 @@ def train(
     checkpoint: Checkpoint | None = None,
     rates: NDArray[np.float32] | None = None,
     allocation: Allocation | None = None,
+    structure: Structure | None = None,
     hopeless: Hopeless | None = None,
 ) -> Trained:
     """Train a fresh copy of a model with a fresh optimizer, pruning it if a schedule is given.
@@ -48,9 +50,9 @@ def train(
     depends only on the arguments. In a training with distillation the original is the teacher, as
     it is. A loss that stops being finite ends the training: then `failure` says at which step.
     `saved` is called after each step, so that a later call goes on from the `checkpoint` that it
-    left, to the bit as if the training had never stopped. `hopeless` is asked after each epoch
-    whether the training is to stop there. `rates` and `allocation`, see `Task`,
-    count where a schedule is given.
+    left, to the bit as if the training had never stopped. `rates`, `allocation` and `structure`
+    (see `Task`) count where a schedule is given. `hopeless` is asked after each epoch whether the
+    training is to stop there.
 
     Raises `InputError` for a schedule that can't reach its target and a model without prunable
     weights, and `RunError` for a stream that changes and another training's checkpoint.
@@ -71,7 +73,11 @@ def train(
     optimizer = scaled_for(model, training.fresh_optimizer())
     steps = len(data.sizes)
     if schedule is not None:
-        options: dict[str, Any] = {"steps_per_epoch": steps, "allocation": allocation}
+        options: dict[str, Any] = {
+            "steps_per_epoch": steps,
+            "allocation": allocation,
+            "structure": structure,
+        }
         if rates is None:
             optimizer = MagnitudePruning(optimizer, schedule, **options)
         else:
@@ -171,9 +177,10 @@ class SequentialEngine:
             report = None if on_epoch is None else _alone(on_epoch, task.name)
             found = None if checkpoints is None else checkpoints.find(task.id)
             settings = task.training, task.schedule, self._validation, report
+            masks = task.rates, task.allocation, task.structure
             with saving(checkpoints, [task]) as saved:
-                options = task.rates, task.allocation, _hopeless(halving, task.name)
-                trained = train(start, self._data, *settings, saved, found, *options)
+                hopeless = _hopeless(halving, task.name)
+                trained = train(start, self._data, *settings, saved, found, *masks, hopeless)
             yield place, trained
 
 

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trimgrid.structures.kinds import Structure
+
 AXIS = "attempts"
 """The name of the devices' axis, over which the rows are laid."""
 Plan = NDArray[np.floating[Any]]
@@ -101,7 +103,7 @@ class Layout:
     the teacher to the logs and the new state. `rules`: the rules of allocation that rows may have,
     see `Sharing.kind`; empty where all tensors of all rows have the target for themselves.
     `state_places`: places, among the optimizer's variables, of those that go back where a row
-    rewinds.
+    rewinds. `structure`: that of the masks of all rows.
     """
 
     pruned: tuple[int, ...]
@@ -116,3 +118,4 @@ class Layout:
     train_step: Callable[[Any, Any, Any], Any]
     rules: tuple[int, ...]
     state_places: tuple[int, ...] = ()
+    structure: Structure | None = None

@@ -30,7 +30,12 @@ def pruned_only(original: Any, weights: Sequence[Any], task: Task) -> Trained:
     model = copy_model(original, seed=task.training.seed)
     model.set_weights(weights)
     # One without slots: nothing is ever trained with it.
-    optimizer = MagnitudePruning(keras.optimizers.SGD(), task.schedule, allocation=task.allocation)
+    optimizer = MagnitudePruning(
+        keras.optimizers.SGD(),
+        task.schedule,
+        allocation=task.allocation,
+        structure=task.structure,
+    )
     optimizer.build(model.trainable_variables)
     optimizer.begin()
     return Trained(model, {}, None)

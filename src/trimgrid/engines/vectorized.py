@@ -31,6 +31,7 @@ from trimgrid.iterative import may_rewind
 from trimgrid.run_directory.checkpoints import Checkpoints
 from trimgrid.schedule_kinds import is_trained
 from trimgrid.startup import check_engine
+from trimgrid.structures.kinds import Structure
 from trimgrid.training import Task, Training
 
 
@@ -47,7 +48,8 @@ class VectorizedEngine:
     optimizer and the distillation. `attempts`: how many trainings will be asked for at once,
     `seeds`: how many different seeds they have, `others`: their settings, so that one with another
     optimizer or a distillation that can't be trained is found out now, `rewinding`: likewise of
-    those whose weights go back at times. `memory`: the bytes that training may take, None for 60 %
+    those whose weights go back at times, `structured`: of those whose masks have a structure, with
+    whether weights go back. `memory`: the bytes that training may take, None for 60 %
     of what is free. `say`: called with a line on each choice made. `kept`: the folder in which a
     run keeps what its choices were made by. `rules`: the rules of allocation that trainings will
     have, see `rule_of`.
@@ -78,6 +80,7 @@ class VectorizedEngine:
         seeds: int = 1,
         others: Sequence[Training] = (),
         rewinding: Sequence[Training] = (),
+        structured: Sequence[tuple[Training, bool, Structure]] = (),
         memory: int | None = None,
         say: Callable[[str], None] | None = None,
         kept: Path | None = None,
@@ -89,6 +92,7 @@ class VectorizedEngine:
         self._training = training
         self._others = others
         self._rewinding = rewinding
+        self._structured = structured
         self._validation = validation
         self._attempts = attempts
         self._say = say or (lambda line: None)
@@ -98,7 +102,7 @@ class VectorizedEngine:
         self._mesh = Mesh(np.array(self._devices), (AXIS,))
         self._budget = budget(memory, self._devices)
         resident = isinstance(data, ArrayData) and self._copies(data) < self._budget // 2
-        self._carriers: dict[str, Carrier] = {}
+        self._carriers: dict[tuple[str, Structure | None], Carrier] = {}
         try:
             self._open(resident, seeds, self._budget // 8)
         except NoRoomError:
@@ -129,7 +133,9 @@ class VectorizedEngine:
         # A group has so many orders of the data; a stream has its own, whatever the seed.
         seeds = len({task.training.seed for task in tasks})
         by_seed = isinstance(self._data, ArrayData) and seeds > self._source.orders
-        kinds = [(kind_of(task.training), may_rewind(task.schedule)) for task in tasks]
+        kinds = [
+            (kind_of(task.training), may_rewind(task.schedule), task.structure) for task in tasks
+        ]
         waiting = []
         for place, task in enumerate(tasks):
             if is_trained(task.schedule):
@@ -146,8 +152,9 @@ class VectorizedEngine:
         while waiting:
             first = in_common(waiting[0])
             alike = [place for place in waiting if in_common(place) == first]
-            training, (_, rewinding) = tasks[alike[0]].training, kinds[alike[0]]
-            program = self._programs.program(training, len(alike) == 1, rewinding)
+            training, (_, rewinding, structure) = tasks[alike[0]].training, kinds[alike[0]]
+            alone = len(alike) == 1
+            program = self._programs.program(training, alone, rewinding, structure)
             program.carrier.begin_from(start)
             group = alike[: program.attempts]
             try:
@@ -209,13 +216,18 @@ class VectorizedEngine:
             self._kept,
             self._rules,
         )
-        for training in (self._training, *self._others):
+        plain = [self._training, *self._others]
+        if self._structured and not (self._others or self._rewinding):
+            plain = []  # at most the original's, which is compiled when it is asked for
+        for training in plain:
             self._programs.program(training, alone=False)
         for training in self._rewinding:
             self._programs.program(training, alone=False, rewinding=True)
+        for training, rewinding, structure in self._structured:
+            self._programs.program(training, False, rewinding, structure)
 
-    def _carrier(self, training: Training) -> Carrier:
-        kind = kind_of(training)
+    def _carrier(self, training: Training, structure: Structure | None) -> Carrier:
+        kind = kind_of(training), structure
         if kind not in self._carriers:
             example = next(self._data.epoch(None, 0))
             validation = self._validation
@@ -225,6 +237,7 @@ class VectorizedEngine:
                     training,
                     example,
                     None if validation is None else next(validation.epoch(None, 0)),
+                    structure,
                 )
         return self._carriers[kind]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from trimgrid.atomic import replacing
 from trimgrid.errors import InputError
 from trimgrid.export.tflite import TFLiteConverter
-from trimgrid.grids.grid import AttemptConfig, article_grid, with_allocation
+from trimgrid.grids.grid import AttemptConfig, article_grid, with_allocation, with_structure
 from trimgrid.report.page.writing import PAGE
 from trimgrid.report.run_table import going_on_text
 from trimgrid.report.table import recap_text
@@ -36,6 +36,7 @@ def run_example(
     data_dir: Path | None = None,
     *,
     allocation: str | None = None,
+    structure: str | None = None,
     engine: str = "auto",
     repeats: int = 1,
     memory: int | None = None,
@@ -43,9 +44,9 @@ def run_example(
     """Run the article's example `name` with its grid of 11 attempts.
 
     `folder` is the run directory: a run there goes on where it stopped. `allocation`: how the zeros
-    are shared out among the tensors, None for the article's way, each by itself. `engine`,
-    `repeats` and `memory` (bytes) are those of `trimgrid.Study.run`, the others those of
-    `trimgrid.examples.experiments.experiment`.
+    are shared out among the tensors, None for the article's way, each by itself. `structure`: that
+    of the masks, in words. `engine`, `repeats` and `memory` (bytes) are those of
+    `trimgrid.Study.run`, the others those of `trimgrid.examples.experiments.experiment`.
 
     Prints the model's summary, the block of each attempt and the recap to standard output, and
     shows progress on standard error. Writes `recap.txt`, `results.json`, `tradeoff.png` and, where
@@ -70,6 +71,8 @@ def run_example(
         grid = article_grid()
         if allocation is not None:
             grid = with_allocation(grid, allocation)
+        if structure is not None:
+            grid = with_structure(grid, structure)
         _announce(name, grid, task.study, repeats)
         infos: list[AttemptInfo] = []
 

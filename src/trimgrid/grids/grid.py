@@ -19,6 +19,7 @@ from trimgrid.iterative import planned_rewinds, rewinds_rates
 from trimgrid.learning_rates import AS_IS, Cosine, LearningRate, OneCycle, check_name
 from trimgrid.schedule_kinds import is_trained
 from trimgrid.schedules import ConstantSparsity, PolynomialDecay, Schedule
+from trimgrid.structures.kinds import Structure, structure_of
 from trimgrid.terminal_text import printable
 from trimgrid.tfmot_schedules import known_schedule
 
@@ -37,13 +38,14 @@ class AttemptConfig:
     `distillation` lets the attempt learn from the trained original's outputs too. `allocation`
     ("uniform", "erdos_renyi", "global_magnitude" or "lamp"), `min_kept` and `overrides` share the
     schedule's sparsity out among the tensors, see `trimgrid.Allocation`; without any of them each
-    tensor has it for itself.
+    tensor has it for itself. `structure`, a `trimgrid.Blocks`, `NofM` or `Units`, or one of them in
+    words, such as "blocks 1x4", "2:4" or "units", lets groups of weights stay or go as one.
 
     `pruning_schedule` may also be one of the TensorFlow Model Optimization toolkit, or its config:
     it is kept as the one here that prunes at the same steps, with ``timing="tfmot"``.
 
-    Nothing else is checked here: see `check_grid`. Optimizers are equal only if they are the same
-    object or have the same name.
+    Raises `InputError` for a structure that is none. Nothing else is checked here: see
+    `check_grid`. Optimizers are equal only if they are the same object or have the same name.
 
     >>> AttemptConfig("half", ConstantSparsity(0.5)).name
     'half'
@@ -61,11 +63,14 @@ class AttemptConfig:
     allocation: str | None = None
     min_kept: int | None = None
     overrides: Mapping[str, float] | None = field(default=None, hash=False)
+    structure: Structure | str | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         with told_of(str(self.name)):
             schedule = known_schedule(self.pruning_schedule)
+            structure = structure_of(self.structure)
         object.__setattr__(self, "pruning_schedule", schedule)
+        object.__setattr__(self, "structure", structure)
 
 
 def article_grid(end_step: int | None = None) -> list[AttemptConfig]:
@@ -108,6 +113,20 @@ def with_allocation(grid: Sequence[AttemptConfig], allocation: str) -> list[Atte
         attempt if attempt.allocation else replace(attempt, allocation=allocation)
         for attempt in grid
     ]
+
+
+def with_structure(
+    grid: Sequence[AttemptConfig], structure: Structure | str
+) -> list[AttemptConfig]:
+    """Return the attempts with a structure for those that have none of their own.
+
+    Raises `InputError` for one that is none.
+
+    >>> {str(attempt.structure) for attempt in with_structure(article_grid(), "2:4")}
+    {'2:4'}
+    """
+    made = structure_of(structure)
+    return [attempt if attempt.structure else replace(attempt, structure=made) for attempt in grid]
 
 
 def check_grid(grid: Sequence[AttemptConfig], steps: int) -> None:

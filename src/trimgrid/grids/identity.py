@@ -16,6 +16,7 @@ from trimgrid.json_values import JSON, class_name, json_value
 from trimgrid.learning_rates import AS_IS, REWIND, Cosine, LearningRate, OneCycle, table_of
 from trimgrid.schedule_kinds import SCHEDULES
 from trimgrid.schedules import Schedule
+from trimgrid.structures.kinds import structure_config, structure_of
 
 
 def attempt_config(
@@ -28,8 +29,9 @@ def attempt_config(
     is one of trimgrid's, and the SHA-256 of the plan: `steps + 1` sparsities, NaN without an
     update; of another schedule that rewinds weights also the SHA-256 of where it does.
     "learning_rate" is None, a number, or the name of a schedule with its arguments. "optimizer" is
-    None, a name in small letters, or {"class_name", "config"}. "distillation" and "allocation" are
-    there only where the attempt has one. The same in every process and on every machine.
+    None, a name in small letters, or {"class_name", "config"}. "distillation", "allocation" and
+    "structure" are there only where the attempt has one. The same in every process and on every
+    machine.
 
     Raises `InputError`, with the attempt's name, for a schedule that refuses its plan and for an
     optimizer that holds something which can't be told, such as a function.
@@ -55,6 +57,8 @@ def attempt_config(
         config["distillation"] = asdict(attempt.distillation)
     if allocation is not None:
         config["allocation"] = asdict(allocation)
+    if (structure := structure_of(attempt.structure)) is not None:
+        config["structure"] = structure_config(structure)
     return config
 
 

@@ -27,7 +27,7 @@ def load_grid(path: str | Path, recommended: Recommended | None = None) -> Attem
     `[[grid]]` holds lists that are combined as by `expand_grid`, each table `[[attempt]]` one
     attempt with a `name`; the order is: preset, grids, attempts. An optimizer, and a schedule of
     learning rates, is a name, or a table of a name and its arguments; a distillation is a table of
-    its arguments::
+    its arguments; a structure is told in words, or in a table of its name and its arguments::
 
         preset = "article"
 
@@ -41,6 +41,7 @@ def load_grid(path: str | Path, recommended: Recommended | None = None) -> Attem
         target_sparsity = 0.9
         optimizer = { name = "sgd", learning_rate = 0.01, momentum = 0.9 }
         distillation = { temperature = 4.0, weight = 0.7 }
+        structure = "2:4"
 
     Raises `InputError`, which names the file, if it can't be read, is no TOML (with the line), has
     unknown keys, or describes what `expand_grid` refuses.

@@ -35,7 +35,7 @@ def check_tfmot_attempts(grid: Sequence[AttemptConfig], optimizer: Any) -> None:
 
 def _unknown(attempt: AttemptConfig) -> dict[str, Any]:
     """The settings of an attempt that TFMOT has nothing for."""
-    names = ("allocation", "min_kept", "overrides", "distillation")
+    names = ("allocation", "min_kept", "overrides", "distillation", "structure")
     found = {name: getattr(attempt, name) for name in names if getattr(attempt, name) is not None}
     rate, schedule = attempt.learning_rate, attempt.pruning_schedule
     if rate not in (None, AS_IS) and not isinstance(rate, Real):

@@ -25,6 +25,8 @@ from trimgrid.legacy.telling import is_legacy
 from trimgrid.mask_choice import MaskChoice
 from trimgrid.prunable import check_prunable_model
 from trimgrid.rate_rewinding import Rewound, with_planned_rate
+from trimgrid.shrinking.output_kernels import with_outputs
+from trimgrid.structures.kinds import Structure, structure_of
 from trimgrid.training import Task, Training
 
 ORIGINAL = "original (unpruned)"
@@ -95,14 +97,41 @@ def check_attempts(
         )
     if is_legacy(model):
         check_tfmot_attempts(grid, training.fresh_optimizer())
-    found = check_prunable_model(model)
-    pruned = [each for each in found if each.reason is None]
-    paths, shapes = [each.path for each in pruned], [each.shape for each in pruned]
-    for attempt in grid:
+    known: dict[Structure | None, tuple[list[str], list[tuple[int, ...]]]] = {}
+
+    def prunable(structure: Structure | None) -> tuple[list[str], list[tuple[int, ...]]]:
+        if structure not in known:
+            found = check_prunable_model(model, structure)
+            pruned = [each for each in found if each.reason is None]
+            known[structure] = [each.path for each in pruned], [each.shape for each in pruned]
+        return known[structure]
+
+    prunable(None)  # whatever the attempts are
+    for attempt in outputs_told(grid, model):
         (task,) = tasks_of(attempt, training, 1, lengths)
         plan = np.asarray(attempt.pruning_schedule.plan(lengths.steps), np.float32)
         with told_of(attempt.name):
-            MaskChoice(task.allocation, paths, shapes, plan)
+            MaskChoice(task.allocation, *prunable(task.structure), plan, task.structure)
+
+
+def outputs_told(grid: Sequence[AttemptConfig], model: Any) -> list[AttemptConfig]:
+    """Return the attempts, those that prune whole units with the model's output layers named.
+
+    >>> import keras
+    >>> from trimgrid.schedules import ConstantSparsity
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="out")])
+    >>> half = AttemptConfig("half", ConstantSparsity(0.5), structure="units")
+    >>> outputs_told([half], model)[0].structure
+    Units(norm='l2', outputs=('out/kernel',))
+    """
+    told: dict[Structure | None, Structure | None] = {}
+    for attempt in grid:
+        if (structure := structure_of(attempt.structure)) not in told:
+            told[structure] = with_outputs(structure, model)
+    return [
+        replace(each, structure=told[structure_of(each.structure)]) if each.structure else each
+        for each in grid
+    ]
 
 
 def check_amounts(repeats: int, memory: int | None) -> None:
@@ -155,6 +184,7 @@ def tasks_of(
             replace(own, seed=seed),
             rates=rates,
             allocation=allocation,
+            structure=structure_of(attempt.structure),
         )
         for seed in attempt_seeds(attempt, training, repeats)
     ]

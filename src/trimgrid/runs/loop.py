@@ -134,7 +134,8 @@ class Loop:
             found[place] = measurer.evaluate(trained)
             if len(found) == self.repeats:
                 ordered = [found[each] for each in sorted(found)]
-                yield measurer.measure(self.tasks[place].name, ordered)
+                task = self.tasks[place]
+                yield measurer.measure(task.name, ordered, task.structure)
                 del waiting[attempt]
 
     def _train_original(self) -> Trained:

@@ -17,10 +17,11 @@ from trimgrid.engines.trained import Trained
 from trimgrid.errors import InputError, first_line
 from trimgrid.export.files import ModelWriter
 from trimgrid.export.tflite import Conversion, ConversionError, TFLiteConverter
-from trimgrid.prunable import prunable_weights
+from trimgrid.prunable import prunable_variables, prunable_weights
 from trimgrid.repeats import summarize
 from trimgrid.results import STOPPED, AttemptInfo
 from trimgrid.run_directory.details import Histogram, TensorSummary
+from trimgrid.structures.kinds import Structure
 
 # Rows of the data on which every converted file is run.
 _SAMPLES = 16
@@ -132,13 +133,18 @@ class Measurer:
             stopped = f"{STOPPED}{trained.stopped}: others are smaller and better"
         return Evaluated(weights, trained.history, predictions, error, None, stopped)
 
-    def measure(self, name: str, repeats: Sequence[Evaluated]) -> Measured:
-        """Count, save and weigh the repeat that stands for an attempt, and queue its conversion."""
+    def measure(
+        self, name: str, repeats: Sequence[Evaluated], structure: Structure | None = None
+    ) -> Measured:
+        """Count, save and weigh the repeat that stands for an attempt, and queue its conversion.
+
+        `structure`: that of its masks.
+        """
         good = [each for each in repeats if each.failure is None]
         failures = [each.failure for each in repeats if each.failure is not None]
         median, place = summarize([each.error for each in good] or [math.nan])
         chosen = (good or repeats)[place]
-        tensors = self._summaries(chosen.weights)
+        tensors = self._summaries(chosen.weights, structure)
         total, zeros = (sum(getattr(each, key) for each in tensors) for key in ("weights", "zeros"))
         histories = tuple(each.history for each in repeats)
         info = AttemptInfo(name, total, total - zeros, zeros, None, None, None, None, None, median)
@@ -178,7 +184,12 @@ class Measurer:
         )
         return Measured(info, folder, histories, conversion, tensors, histogram)
 
-    def _summaries(self, weights: Sequence[Any]) -> tuple[TensorSummary, ...]:
+    def _summaries(
+        self, weights: Sequence[Any], structure: Structure | None
+    ) -> tuple[TensorSummary, ...]:
+        found = self._variables
+        if structure is not None:
+            found = prunable_variables([each.variable for each in found], structure=structure)
         return tuple(
             TensorSummary(
                 each.path,
@@ -187,5 +198,5 @@ class Measurer:
                 each.weights - int(np.count_nonzero(array)),
                 each.reason,
             )
-            for each, array in zip(self._variables, weights, strict=True)
+            for each, array in zip(found, weights, strict=True)
         )

@@ -15,11 +15,18 @@ from trimgrid.grids.grid import AttemptConfig
 from trimgrid.grids.recommended import recommended_attempts
 from trimgrid.prunable import check_prunable
 from trimgrid.rate_rewinding import Rewound
+from trimgrid.shrinking.output_kernels import with_outputs
+from trimgrid.structures.kinds import Structure, structure_of
 from trimgrid.training import Training
 
 
 def recommended_grid(
-    model: Any, steps: int, *, learning_rate: float | None = None, allocation: str = "lamp"
+    model: Any,
+    steps: int,
+    *,
+    learning_rate: float | None = None,
+    allocation: str = "lamp",
+    structure: Structure | str | None = None,
 ) -> list[AttemptConfig]:
     """Return the attempts that an expert would run today to make a model smaller.
 
@@ -35,10 +42,11 @@ def recommended_grid(
     `learning_rate`: the highest one with which the original was trained; by default that of the
     optimizer with which the model was compiled, the highest of its schedule if it has one, and
     0.001, that of Keras' Adam, for a model that is not compiled. `allocation`: another one than
-    LAMP, see `trimgrid.Allocation`.
+    LAMP, see `trimgrid.Allocation`. `structure`: that of the masks, such as "units"; sparsities
+    that it does not reach are left out.
 
     Raises `InputError` for a model without prunable weights, steps below 1, a learning rate that is
-    no finite number above 0 or can't be read, and an unknown allocation.
+    no finite number above 0 or can't be read, and an unknown allocation or structure.
 
     >>> import keras
     >>> model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(10)])
@@ -53,7 +61,8 @@ def recommended_grid(
         )
     check_allocation(allocation)
     steps = check_integer("steps", steps, minimum=1)
-    found = check_prunable(model.trainable_variables)
+    asked = structure_of(structure)
+    found = check_prunable(model.trainable_variables, structure=with_outputs(asked, model))
     shapes = [each.shape for each in found if each.reason is None]
     if learning_rate is None:
         optimizer = compiled_settings(model).optimizer
@@ -64,7 +73,7 @@ def recommended_grid(
             "The highest learning rate of the original must be a finite number above 0. "
             f"Received: learning_rate={learning_rate!r}. Give the one that it was trained with."
         )
-    return recommended_attempts(shapes, steps, real(learning_rate), allocation)
+    return recommended_attempts(shapes, steps, real(learning_rate), allocation, asked)
 
 
 def highest_rate(optimizer: Any, steps: int) -> float:

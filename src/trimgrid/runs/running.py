@@ -24,6 +24,7 @@ from trimgrid.runs.checking import (
     check_amounts,
     check_attempts,
     open_checked,
+    outputs_told,
     tasks_of,
 )
 from trimgrid.runs.loop import Keeper, Loop
@@ -137,7 +138,7 @@ def run_attempts(
     lengths = Lengths.of(model, train, training, pretrain_epochs)
     tasks = [
         task if keeper is None else replace(task, id=keeper.training_id(task.name, repeat))
-        for attempt in grid
+        for attempt in outputs_told(grid, model)
         for repeat, task in enumerate(tasks_of(attempt, training, repeats, lengths))
     ]
     missing = [task for task in tasks if known[task.name] is None]

@@ -37,6 +37,7 @@ from trimgrid.runs.stored_run import RunOptions, StoredRun, Subject, reported
 from trimgrid.runs.study_data import StudyData
 from trimgrid.sensitivity import SPARSITIES, Sensitivity
 from trimgrid.startup import ENGINES
+from trimgrid.structures.kinds import Structure
 from trimgrid.training import Training
 
 Model = Any
@@ -133,15 +134,22 @@ class Study:
         """What the error is, such as "loss: mse" or "1 - accuracy"."""
         return self.measure.name
 
-    def recommended_grid(self, allocation: str = "lamp") -> list[AttemptConfig]:
+    def recommended_grid(
+        self, allocation: str = "lamp", structure: Structure | str | None = None
+    ) -> list[AttemptConfig]:
         """Return `trimgrid.recommended_grid` for this study's model, steps and learning rate.
 
-        Of a `tf_keras` model `article_grid()`: TFMOT has no allocations.
+        Of a `tf_keras` model `article_grid()`: TFMOT has no allocations and no structures here.
         """
         if is_legacy(self.model):
             return article_grid()
-        peak = highest_rate(self.training.optimizer, self._subject.lengths.original)
-        return recommended_grid(self.model, self.steps, learning_rate=peak, allocation=allocation)
+        return recommended_grid(
+            self.model,
+            self.steps,
+            learning_rate=highest_rate(self.training.optimizer, self._subject.lengths.original),
+            allocation=allocation,
+            structure=structure,
+        )
 
     def run(
         self,
