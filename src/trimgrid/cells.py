@@ -45,11 +45,11 @@ class Measured(Protocol):
 def size_label(key: str) -> str:
     """Return the name of a size as people read it.
 
-    >>> size_label("zipped_tflite_size"), size_label("h5_size")
-    ('zipped .tflite', '.h5')
+    >>> size_label("zipped_tflite_size"), size_label("h5_size"), size_label("shrunk_h5_size")
+    ('zipped .tflite', '.h5', '.h5, shrunk')
     """
     zipped, kind = "zipped " if key.startswith("zipped_") else "", key.split("_")[-2]
-    return f"{zipped}.{kind}"
+    return f"{zipped}.{kind}" + (", shrunk" if "shrunk_" in key else "")
 
 
 def size_unit(infos: Iterable[Measured]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from trimgrid.arguments import check_integer
+from trimgrid.arguments import check_flag, check_integer
 from trimgrid.compiled_settings import compiled_settings, load_compiled
 from trimgrid.data.splits import open_splits
 from trimgrid.engines.choice import choose_engine
@@ -26,6 +26,7 @@ from trimgrid.run_directory.details import updates_of
 from trimgrid.run_directory.store import MANIFEST, RunDirectory, read_manifest
 from trimgrid.runs.checking import ORIGINAL, Lengths, Say, check_amounts, check_attempts
 from trimgrid.runs.keeping import Logger, RunKeeper
+from trimgrid.runs.measuring import first_samples
 from trimgrid.runs.planning import plan_attempts, seeds_of, with_known_names
 from trimgrid.runs.progress import Progress
 from trimgrid.runs.recommending import highest_rate, recommended_grid
@@ -34,9 +35,13 @@ from trimgrid.runs.running import run_attempts
 from trimgrid.runs.scan import Scan
 from trimgrid.runs.scanning import scan_model
 from trimgrid.runs.settings import about, model_digest, platform, training_settings, versions
+from trimgrid.runs.shrinking import Shrinker
+from trimgrid.runs.shrinking_later import lacks_shrunk, with_shrunk
 from trimgrid.runs.study_data import StudyData
 from trimgrid.schedule_kinds import is_trained
+from trimgrid.scratch import scratch_folder
 from trimgrid.startup import ENGINES
+from trimgrid.stored.attempt import StoredAttempt
 from trimgrid.training import Training
 
 Model = Any
@@ -153,6 +158,7 @@ class Study:
         repeats: int = 1,
         memory: int | None = None,
         tflite: bool = True,
+        shrink: bool = False,
         checkpoint_seconds: float = 60.0,
         progress: bool | None = None,
         on_result: Callable[[AttemptInfo], None] | None = None,
@@ -173,7 +179,10 @@ class Study:
         time: arrays, or a stream whose epochs do not depend on those before.
 
         `engine`, `repeats`, `memory` (bytes): see `trimgrid.run_grid`. `tflite=False` leaves the
-        conversions away. `checkpoint_seconds`: of training between two checkpoints; at Ctrl-C and
+        conversions away. `shrink` measures each model without its idle units too, as
+        `AttemptInfo.shrunk`: its weights, files and error. It changes no training and no id, so
+        that a run may be given it later: what is finished is then measured from its model file.
+        `checkpoint_seconds`: of training between two checkpoints; at Ctrl-C and
         SIGTERM there is one, too. `progress`: a bar on standard error, by default on a terminal.
         `on_result` is called with each result, the original first, then in the order of the grid.
         `say` gets a line on each choice made. `loggers` get each result too. `converter`: one that
@@ -193,6 +202,7 @@ class Study:
                 "The time between two checkpoints must be above 0 seconds. "
                 f"Received: checkpoint_seconds={checkpoint_seconds!r}. Give for example 60."
             )
+        check_flag("shrink", shrink)
         engine, settled = self._engine(folder, engine)
         settings = self._settings(settled, repeats, tflite)
         planned = plan_attempts(grid, lengths, settings)
@@ -203,9 +213,12 @@ class Study:
             if not store.samples.exists():
                 self.data.write_samples(store.samples)
             missing = [each for each in planned.values() if not store.is_finished(each.id)]
+            unshrunk = shrink and any(
+                lacks_shrunk(StoredAttempt.read(folder, each)) for each in planned.values()
+            )
             if not tflite:
                 converter = None
-            elif converter is None and missing:
+            elif converter is None and (missing or unshrunk):
                 converter = stack.enter_context(TFLiteConverter())
             names = {each.name for each in missing}
             trained = [
@@ -252,7 +265,13 @@ class Study:
                     say,
                     loggers,
                 ),
+                shrink=shrink,
             )
+            if unshrunk:
+                samples = first_samples(next(self.data.train.epoch(None, 0))[0])
+                shrinker = Shrinker(self.model, self.evaluate, converter, samples)
+                work = stack.enter_context(scratch_folder(store.work))
+                results = with_shrunk(results, self.model, shrinker, work, say)
             with bar:
                 for info in results:
                     if on_result is not None:
