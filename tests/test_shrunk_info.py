@@ -12,7 +12,7 @@ from trimgrid.errors import InputError
 from trimgrid.results import SIZES, SIZES_TO_CHOOSE_BY, AttemptInfo
 from trimgrid.shrunk_info import SHRUNK_SIZES, ShrunkInfo
 
-SIZED = dict(zip(SIZES, (800, 700, 600, 500, 400, 300), strict=True))
+SIZED: dict[str, Any] = dict(zip(SIZES, (800, 700, 600, 500, 400, 300), strict=True))
 WHOLE = AttemptInfo("half", 100, 50, 50, 8000, 7000, 4000, 3000, None, 0.02)
 SMALL = ShrunkInfo(total_weights=40, nonzero_weights=30, removed={"a": 2}, error=0.02, **SIZED)
 
@@ -29,7 +29,7 @@ def test_sizes_are_those_of_the_files_that_are_exported() -> None:
     assert [getattr(info, key) for key in SHRUNK_SIZES] == [8000, 7000, 6000, 5000, 4000, 3000]
     info.shrunk = None
     assert {getattr(info, key) for key in SHRUNK_SIZES} == {None}
-    assert SIZES_TO_CHOOSE_BY == (*SIZES, *SHRUNK_SIZES)
+    assert (*SIZES, *SHRUNK_SIZES) == SIZES_TO_CHOOSE_BY
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_it_is_read_as_it_was_written(shrunk: ShrunkInfo) -> None:
 )
 def test_what_is_damaged_is_refused(key: str, value: Any) -> None:
     values = {**SMALL.to_dict(), key: value}
-    with pytest.raises(InputError, match="must have '.*' as .* Received: "):
+    with pytest.raises(InputError, match=r"must have '.*' as .* Received: "):
         AttemptInfo.from_dict({**WHOLE.to_dict(), "shrunk": values})
 
 

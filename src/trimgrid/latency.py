@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -40,8 +40,9 @@ class TimedFile:
     left out of the model) or "shrunk, sparse". `size` is in bytes. `milliseconds` of one
     inference, by the number of threads: median and quartiles over the rounds. `ratios`, by the
     number of threads: its time divided by that of the file it is compared with in the same round,
-    the median with its 95 % interval; empty for the file that others are compared with. A file that
-    can't be had has a `reason` in place of all that.
+    the median with its 95 % interval; empty for the file that others are compared with. `error`:
+    its own on the test data in the run directory, None where that was not measured or is not
+    finite. A file that can't be had has a `reason` in place of all that.
     """
 
     model: str
@@ -51,6 +52,11 @@ class TimedFile:
     milliseconds: dict[int, Spread] = field(default_factory=dict)
     ratios: dict[int, Spread] = field(default_factory=dict)
     reason: str | None = None
+    error: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.error is not None and not math.isfinite(self.error):
+            object.__setattr__(self, "error", None)  # as JSON would have it
 
     def faster(self, threads: int) -> bool | None:
         """Tell whether it is faster than what it is compared with: True, False for slower, or None.
@@ -192,9 +198,7 @@ def with_times(
         if other != place:
             ratios = {t: spread_of_ratios(x[place], x[other]) for t, x in milliseconds.items()}
         times = {t: spread_of_times(x[place]) for t, x in milliseconds.items()}
-        timed[id(file)] = TimedFile(
-            file.model, file.quantize, file.storage, file.size, times, ratios
-        )
+        timed[id(file)] = replace(file, milliseconds=times, ratios=ratios)
     return tuple(timed.get(id(file), file) for file in files)
 
 
@@ -208,6 +212,7 @@ def _timed_file(values: Mapping[str, Any]) -> TimedFile:
         {int(t): _spread(each) for t, each in values["milliseconds"].items()},
         {int(t): _spread(each) for t, each in values["ratios"].items()},
         None if values["reason"] is None else str(values["reason"]),
+        None if values.get("error") is None else float(values["error"]),
     )
 
 

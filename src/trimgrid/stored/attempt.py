@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from trimgrid.arguments import check_flag
 from trimgrid.errors import InputError, RunError, first_line
 from trimgrid.export.samples import read_samples
 from trimgrid.latency import SECONDS, Latency
@@ -28,7 +29,7 @@ from trimgrid.run_directory.paths import ATTEMPTS, SAMPLES, attempt_path
 from trimgrid.scratch import scratch_folder
 
 if TYPE_CHECKING:
-    from trimgrid.export.exporting import Exported
+    from trimgrid.export.exported import Exported
 
 _Content = TypeVar("_Content")
 # For how long a file that is exported sparsely and the dense one beside it are timed.
@@ -146,6 +147,8 @@ class StoredAttempt(AttemptInfo):
         # Not above: locks are for POSIX only, where results can be read anywhere.
         from trimgrid.run_directory.lock import RunLock
 
+        check_flag("sparse", sparse)
+        check_flag("shrink", shrink)
         if quantize is None:
             quantize = "dynamic" if Path(path).suffix == ".tflite" and not sparse else "none"
         run_folder = self.folder.parent.parent
