@@ -27,6 +27,7 @@ FLOORS = {
     "digests": 0,
     "distillation": 0,
     "errors": 0,
+    "forms": 0,
     "function_facts": 0,
     "grids": 0,
     "html_table": 0,

@@ -10,7 +10,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from trimgrid.cells import milliseconds, quantized
 from trimgrid.errors import InputError
+from trimgrid.html_table import Align, table_html
 from trimgrid.sizes import FileSize
 
 # A difference below this share is none that anybody would ship a file for.
@@ -29,6 +31,15 @@ class Spread:
     median: float
     low: float
     high: float
+
+    def text(self) -> str:
+        """Return a median time and half the interquartile range, in percent of it.
+
+        >>> Spread(0.2, 0.19, 0.21).text()
+        '0.200 ±5 %'
+        """
+        share = 100 * (self.high - self.low) / 2 / self.median
+        return f"{milliseconds(self.median)} ±{share:.0f} %"
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,34 @@ class Latency:
         wanted = quantize, storage
         found = [file for file in self.files if (file.quantize, file.storage) == wanted]
         return [file for file in found if file.milliseconds]
+
+    def _repr_html_(self) -> str:
+        """Return the files as a table, which notebooks show in place of the repr."""
+        times = [f"ms, {count} thread" + ("s" if count > 1 else "") for count in self.threads]
+        names = ("Bytes", "Zipped", "Error", *times)
+        columns: list[tuple[str, Align]] = [("Model", "left"), ("Numbers", "left")]
+        columns += [("Storage", "left"), *((name, "right") for name in names)]
+        rows = [
+            (file.model, quantized(file.quantize), file.storage, *self._cells(file))
+            for file in self.files
+        ]
+        notes = [
+            f"{self.runtime}, median of {self.rounds} rounds in turns, ± half the interquartile "
+            f"range. {self.machine}."
+        ]
+        notes += [
+            f"{file.model}, {quantized(file.quantize)}, {file.storage}: {file.reason}."
+            for file in self.files
+            if file.reason is not None
+        ]
+        return table_html(columns, rows, notes)
+
+    def _cells(self, file: TimedFile) -> list[str]:
+        size = ("-", "-") if file.size is None else (file.size.plain, file.size.zipped)
+        sizes = [each if isinstance(each, str) else f"{each:,}" for each in size]
+        error = "-" if file.error is None else f"{file.error:.3e}"
+        spreads = [file.milliseconds.get(count) for count in self.threads]
+        return [*sizes, error, *("-" if each is None else each.text() for each in spreads)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as values that JSON has; numbers of threads become texts."""

@@ -17,6 +17,7 @@ from trimgrid.cli.options import (
     EngineOption,
     MemoryOption,
     RepeatsOption,
+    ShrinkOption,
 )
 from trimgrid.errors import InputError, RunError
 from trimgrid.terminal_text import printable
@@ -81,6 +82,7 @@ def run(
     no_tflite: Annotated[
         bool, typer.Option("--no-tflite", help="Leave the conversions to .tflite away.")
     ] = False,
+    shrink: ShrinkOption = False,
     log: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="tensorboard or mlflow; may be given twice."),
@@ -153,6 +155,7 @@ def run(
                 repeats=repeats,
                 memory=limit,
                 tflite=not no_tflite,
+                shrink=shrink,
                 loggers=[open_logger(name, folder) for name in log or ()],
                 converter=converter,
             )
