@@ -17,6 +17,7 @@ from trimgrid.cli.options import (
     names_in_run,
     parse_share,
 )
+from trimgrid.cli.words import said_of_options
 from trimgrid.errors import InputError
 from trimgrid.terminal_text import printable, printable_lines
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 AttemptArgument = Annotated[
     str, typer.Argument(metavar="ATTEMPT", help="Its name.", autocompletion=names_in_run)
 ]
+CHOOSING = {"size": "--size", "max_error": "--max-error", "max_increase": "--max-increase"}
+"""The options by which an attempt is chosen, by the names of the arguments."""
+
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON on standard output.")]
 
 
@@ -95,7 +99,8 @@ def best(
     from trimgrid.stored.forms import more_than_dense
 
     results = load_results(run)
-    found = find_best(results, max_error, max_increase, size)
+    with said_of_options(**CHOOSING):
+        found = find_best(results, max_error, max_increase, size)
     _show_one(results, found, as_json, in_forms=more_than_dense(found))
 
 
