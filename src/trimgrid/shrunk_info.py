@@ -20,6 +20,9 @@ SHRUNK_SIZES = (
 )
 """What `export --shrink` writes may be measured as, in bytes, by the readable names."""
 
+NOTHING_LEFT = "No unit could be left out."
+"""The reason of a model without idle units that can leave."""
+
 _FILES = tuple(name.replace("shrunk_", "") for name in SHRUNK_SIZES)
 
 

@@ -11,7 +11,7 @@ from trimgrid.report.text_widths import wrapped
 from trimgrid.terminal_text import one_line
 
 _LINE_WIDTH = 80
-_NAME_WIDTH, _LEAST_WIDTH = 30, 12
+_NAME_WIDTH, _LEAST_WIDTH = 24, 12
 
 
 def forms_table(forms: Sequence[Form]) -> dict[str, Any]:

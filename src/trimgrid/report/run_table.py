@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import shutil
-import sys
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +12,13 @@ from trimgrid.cells import (
     error_cell,
     latency_cell,
     milliseconds,
-    size_cell,
     size_cells,
     size_unit,
     zeros_cell,
 )
-from trimgrid.report.text_widths import cell_width, padded, shortened, wrapped
+from trimgrid.report.aligned_rows import aligned_rows
+from trimgrid.report.shrunk_table import shrunk_lines
+from trimgrid.report.text_widths import wrapped
 from trimgrid.results import AttemptInfo
 from trimgrid.terminal_text import one_line, printable
 
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 _LINE_WIDTH = 80
 _NOTES = 20
 _HEAD = ("Attempt", "Zeros", "Zipped h5", "keras", "tflite", "Error", "Change", "ms")
-_SHRUNK_HEAD = ("Shrunk", "Units", "Weights", "Zipped h5", "keras", "tflite", "Error")
 _LEAST_WIDTHS = (8, 10, 10, 10, 10, 9, 8)  # of all columns but the name's
 
 
@@ -47,7 +44,7 @@ def run_table(results: StoredResults, error_name: str) -> str:
     front = {info.name for info in results.pareto()}
     lines = _lines(infos, results.find_original(), unit, front)
     lines += ["", *_legend(infos, error_name, unit)]
-    lines += _shrunk_lines(infos)
+    lines += shrunk_lines(infos)
     wrong = [info for info in infos if info.status != "ok"]
     for info in wrong[:_NOTES]:
         lines += ["", *wrapped(f"{printable(info.name)}: {one_line(info.status)}", _LINE_WIDTH)]
@@ -125,58 +122,7 @@ def _lines(
             latency_cell(info),
         )
         rows.append((mark, printable(info.name), *cells))
-    return _aligned(rows, _LEAST_WIDTHS)
-
-
-def _aligned(rows: Sequence[tuple[str, ...]], least_widths: Sequence[int]) -> list[str]:
-    """Lines of rows that begin with a mark and a name; the first one is the head."""
-    columns = list(zip(*rows, strict=True))
-    told = [place for place, (_, *cells) in enumerate(columns) if place < 2 or {*cells} - {"-", ""}]
-    rows = [tuple(row[place] for place in told) for row in rows]
-    _, name_width, *widths = (max(map(cell_width, columns[place])) for place in told)
-    least = [least_widths[place - 2] for place in told[2:]]
-    widths = [max(pair[0], pair[1] + 1) for pair in zip(least, widths, strict=True)]
-    if sys.stdout.isatty():
-        line_width = max(_LINE_WIDTH, shutil.get_terminal_size().columns)
-        name_width = min(name_width, max(len("Attempt"), line_width - 2 - sum(widths)))
-    lines = []
-    for mark, name, *rest in rows:
-        shown = padded(shortened(name, name_width), name_width)
-        row = "".join(f"{cell:>{width}}" for cell, width in zip(rest, widths, strict=True))
-        lines.append(f"{mark} {shown}{row}".rstrip())
-    return lines
-
-
-def _shrunk_lines(infos: Sequence[AttemptInfo]) -> list[str]:
-    """A table of the models that lost idle units, in which sizes and error are those left."""
-    asked = [info for info in infos if info.shrunk is not None]
-    smaller = [info for info in asked if info.shrunk is not None and info.shrunk.units]
-    if not asked:
-        return []
-    if not smaller:
-        return ["", *wrapped("Shrunk: of no attempt idle units could be left out.", _LINE_WIDTH)]
-    whole = len(asked) - len(smaller)
-    rest = f" Of {whole} others none could be left out." if whole else ""
-    note = f"Shrunk, without idle units; zipped as above, the error measured anew.{rest}"
-    rows: list[tuple[str, ...]] = [(" ", *_SHRUNK_HEAD)]
-    unit = size_unit(infos)
-    for info in smaller:
-        assert info.shrunk is not None
-        sizes = (getattr(info, f"zipped_shrunk_{kind}_size") for kind in ("h5", "keras", "tflite"))
-        cells = (
-            f"{info.shrunk.units:,}",
-            f"{info.shrunk.total_weights:,}",
-            *(size_cell(size, unit) for size in sizes),
-            f"{info.shrunk.error:.3e}" if math.isfinite(info.shrunk.error) else "-",
-        )
-        rows.append((" ", printable(info.name), *cells))
-    reasons = [
-        line
-        for info in smaller[:_NOTES]
-        if info.shrunk is not None and info.shrunk.reason is not None
-        for line in wrapped(f"{printable(info.name)}: {one_line(info.shrunk.reason)}", _LINE_WIDTH)
-    ]
-    return ["", *_aligned(rows, _LEAST_WIDTHS), "", *wrapped(note, _LINE_WIDTH), *reasons]
+    return aligned_rows(rows, _LEAST_WIDTHS)
 
 
 def _export(name: str, entry: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from trimgrid.export.tflite import Conversion, ConversionError, TFLiteConverter
 from trimgrid.models import copy_model, count_weights
 from trimgrid.runs.evaluating import Evaluate, evaluated
 from trimgrid.shrinking.shrunk import shrink_model
-from trimgrid.shrunk_info import ShrunkInfo
+from trimgrid.shrunk_info import NOTHING_LEFT, ShrunkInfo
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Shrinker:
             left=shrunk.left,
         )
         if not shrunk.removed:
-            return Shrinking(_with_reason(info, shrunk.reason or "No unit could be left out."))
+            return Shrinking(_with_reason(info, shrunk.reason or NOTHING_LEFT))
         info = self._with_error(info, shrunk.model)
         own = Path(tempfile.mkdtemp(dir=folder))
         sizes = measure_model(shrunk.model, own)
