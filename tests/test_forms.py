@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.fabricated import ORIGINAL, SHRUNK, Made, latency_of, make_run
+from trimgrid.errors import InputError
 from trimgrid.forms import STORAGES, Form, TFLiteForm
 from trimgrid.latency import Latency, Spread, TimedFile
 from trimgrid.report.forms_text import forms_table, forms_text
@@ -214,6 +215,16 @@ def test_times_alone_make_forms_worth_a_look(run: Path) -> None:
     html = results["half"].latency._repr_html_()
     for text in ("sparse", "float32", "1.50 ±0 %", "LiteRT 2.3.0", "4,000"):
         assert text in html
+
+
+@pytest.mark.parametrize("flag", ["sparse", "shrink"])
+@pytest.mark.parametrize("value", ["no", 0, None])
+def test_flags_of_an_export_are_true_or_false(
+    run: Path, tmp_path: Path, flag: str, value: Any
+) -> None:
+    options: dict[str, Any] = {flag: value}
+    with pytest.raises(InputError, match=f"{flag} must be True or False. Received: {flag}="):
+        half(run).export(tmp_path / "small.tflite", **options)
 
 
 def test_a_failed_attempt_says_why(tmp_path: Path) -> None:
