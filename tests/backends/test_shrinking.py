@@ -15,6 +15,7 @@ from trimgrid.models import count_weights, sample_inputs
 from trimgrid.shrinking.behaviors import Blocking
 from trimgrid.shrinking.graph import read_graph
 from trimgrid.shrinking.rules import behaviors
+from trimgrid.shrinking.rules_operations import is_followed
 
 
 @pytest.fixture(autouse=True)
@@ -552,6 +553,31 @@ def test_operations_on_each_number(made: Callable[[Any], Any]) -> None:
     result = shrunk(model)
     assert result.removed == {"a": 2}
     assert not result.left
+
+
+def test_followed_operations_act_on_each_number_alone() -> None:
+    """All of Keras' operations of one tensor: another number changes no others."""
+    values = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    others = values.copy()
+    others[:, 1] = 0.25
+    others[2] = 0.75
+    same = values == others
+    followed = set()
+    for name in dir(keras.ops):
+        function = getattr(keras.ops, name)
+        for arguments in ((), (0.5,), (0.5, 2.0)):
+            inputs = keras.Input((4,))
+            try:
+                made = keras.Model(inputs, function(inputs, *arguments)).operations[-1]
+                found = function(values, *arguments) if is_followed(made) else None
+            except Exception:  # of what takes other arguments
+                continue
+            if found is None or type(made).__name__ in followed:
+                continue
+            followed.add(type(made).__name__)
+            changed = keras.ops.convert_to_numpy(function(others, *arguments))
+            np.testing.assert_array_equal(keras.ops.convert_to_numpy(found)[same], changed[same])
+    assert len(followed) > 50
 
 
 class Own(keras.Operation):  # type: ignore[misc]

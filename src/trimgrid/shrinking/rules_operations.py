@@ -13,14 +13,14 @@ from trimgrid.shrinking.rules_merging import merge
 from trimgrid.shrinking.rules_passing import elementwise_call
 
 _OF_ONE = {
-    *("Absolute", "Abs", "Fabs", "Negative", "Sign", "Square", "Sqrt", "Rsqrt", "Cbrt"),
+    *("Absolute", "Fabs", "Negative", "Sign", "Square", "Sqrt", "Rsqrt", "Cbrt"),
     *("Reciprocal", "Exp", "Exp2", "Expm1", "Log", "Log1p", "Log2", "Log10", "Erf", "Erfc"),
     *("Sin", "Cos", "Tan", "Sinh", "Cosh", "Tanh", "Arcsin", "Arccos", "Arctan"),
     *("Arcsinh", "Arccosh", "Arctanh", "Sinc", "Clip", "Round", "Floor", "Ceil", "Trunc"),
     *("Relu", "ReLU", "Relu6", "LeakyRelu", "Elu", "Selu", "Celu", "Gelu", "Silu", "Sigmoid"),
     *("LogSigmoid", "HardSigmoid", "HardSilu", "HardTanh", "HardShrink", "SoftShrink"),
     *("TanhShrink", "Softplus", "Softsign", "SparsePlus", "SparseSigmoid", "Squareplus"),
-    *("Threshold", "Identity", "StopGradient"),
+    *("Threshold", "StopGradient"),
 }
 _OF_TWO = {
     *("Add", "Subtract", "Multiply", "TrueDivide", "Divide", "DivideNoNan", "Power"),
