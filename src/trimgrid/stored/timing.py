@@ -43,7 +43,8 @@ def time_attempt(attempt: StoredAttempt, quantize: str, seconds: float) -> Laten
         for each in filter(None, (original, attempt)):
             stack.enter_context(RunLock(each.folder))
         samples = read_samples(run_folder / SAMPLES)
-        error = error_measure_from_config(manifest.settings["error"])
+        config = manifest.settings.get("error")
+        error = None if config is None else error_measure_from_config(config)
         measured = measure_latency(
             [*first, model], quantize, samples=samples, seconds=seconds, error=error
         )
