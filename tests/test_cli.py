@@ -22,7 +22,7 @@ from trimgrid.masks import kept_count
 KEYS = [
     "id", "name", "total_weights", "nonzero_weights", "zero_weights", "h5_size", "zipped_h5_size",
     "keras_size", "zipped_keras_size", "tflite_size", "zipped_tflite_size", "error", "errors",
-    "latency_ms", "status",
+    "latency_ms", "shrunk", "status", "forms",
 ]  # fmt: skip
 BEGUN = {
     "manifest.json",

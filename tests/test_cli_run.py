@@ -204,6 +204,29 @@ def test_a_run_whose_conversions_failed_succeeded(
     assert "No attempt succeeded" in capsys.readouterr().err
 
 
+def test_shrunk_models_are_measured_later(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(finished)
+    shutil.copytree("runs/model", "runs/shrunk")
+    arguments = ["run", "--model", "model.keras", "--data", "data.npz", "--epochs", "3",
+                 "--grid", "grid.toml", "--repeats", "2", "--run-dir", "runs/shrunk"]  # fmt: skip
+    assert code_of(*arguments, "--shrink") == 0
+    told = capsys.readouterr()
+    assert "4 of 4 are finished" in told.err
+    assert "Shrunk" in told.out
+    assert max(map(len, told.out.splitlines())) <= 80
+    for before, after in zip(load_results("runs/model"), load_results("runs/shrunk"), strict=True):
+        assert (after.id, after.model_file.read_bytes()) == (
+            before.id,
+            before.model_file.read_bytes(),
+        )
+        assert before.shrunk is None
+        assert after.shrunk is not None
+        assert (after.shrunk.reason is None) == bool(after.shrunk.units)
+        assert (after.shrunk.tflite_size is not None) == bool(after.shrunk.units)
+
+
 def test_show_and_best_before_the_original_is_finished(
     finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -227,7 +250,7 @@ def test_show_as_json_and_csv(run: str, capsys: pytest.CaptureFixture[str]) -> N
     assert list(rows[0]) == [
         "id", "name", "total_weights", "nonzero_weights", "zero_weights", "h5_size",
         "zipped_h5_size", "keras_size", "zipped_keras_size", "tflite_size", "zipped_tflite_size",
-        "error", "errors", "latency_ms", "status",
+        "error", "errors", "latency_ms", "shrunk", "status", "forms",
     ]  # fmt: skip
     assert {row["name"]: len(row["errors"]) for row in rows} == {
         "const sparsity 0.8": 2,
@@ -239,6 +262,19 @@ def test_show_as_json_and_csv(run: str, capsys: pytest.CaptureFixture[str]) -> N
     table = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["name"] for row in table] == [info.name for info in load_results(run)]
     assert code_of("show", run, "--csv", "--json") == 2
+
+
+def test_one_attempt_is_shown_in_its_forms(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("show", run, "slow ramp") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "slow ramp"
+    assert max(map(len, lines)) <= 80
+    (head,) = (place for place, line in enumerate(lines) if line.split()[:1] == ["dense"])
+    assert lines[head].split() == ["dense", "sparse", "shrunk"]
+    assert lines[head + 1].split()[0] == "Weights"
+    assert code_of("show", run, "slow ramp", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [told["name"], *told["forms"]] == ["slow ramp", "dense", "sparse", "shrunk"]
 
 
 def test_best(run: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -258,14 +294,20 @@ def test_best(run: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["show", "no/such/run"], "must exist"),
         (["show", "."], "not a run directory"),
         (["export", "RUN"], "-o small.tflite"),
-        (["export", "RUN", "slow ramp", "-o", "x.h5", "--sparse"], "of .tflite files only"),
+        (
+            ["export", "RUN", "slow ramp", "-o", "x.h5", "--sparse"],
+            "Received: --out x.h5, --sparse.",
+        ),
         (
             ["export", "RUN", "slow ramp", "-o", "x.tflite", "--sparse", "--quantize", "int8"],
-            "beside integers LiteRT answers wrongly",
+            "Received: --quantize int8, --sparse. Give --quantize none or",
         ),
         (["latency", "RUN", "slow rump"], "Did you mean 'slow ramp'"),
         (["latency", "RUN", "slow ramp", "--max-error", "1"], "one of them away"),
-        (["latency", "RUN", "slow ramp", "--seconds", "0"], "for more than 0 seconds"),
+        (["latency", "RUN", "slow ramp", "--seconds", "0"], "Received: --seconds 0.0."),
+        (["best", "RUN", "--max-increase=-1"], "--max-increase must be a fraction"),
+        (["show", "RUN", "slow ramp", "--sort", "size"], "'slow ramp' and --sort. Leave one"),
+        (["show", "RUN", "slow rump"], "Did you mean 'slow ramp'"),
         (["export", "RUN", "slow rump", "-o", "x.tflite"], "Did you mean 'slow ramp'"),
         (["export", "RUN", "slow ramp", "--max-error", "1", "-o", "x.tflite"], "one of them away"),
         (["rm", "RUN", "original (unpruned)"], "can't be removed while"),
@@ -277,7 +319,10 @@ def test_best(run: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "study.py", "--error", "mae"], "study.py and --error"),
         (["run", "study.py", "--seed", "0"], "study.py and --seed"),
         (["run", "study.py", "--pretrain-epochs", "0"], "study.py and --pretrain-epochs"),
-        (["best", "RUN", "--max-error", "1", "--size", "size"], "Received: size='size'"),
+        (
+            ["best", "RUN", "--max-error", "1", "--size", "size"],
+            "Received: --size size. Give one of",
+        ),
         (["rm", "RUN", "zzz"], "There are 'original (unpruned)', 'const sparsity 0.3'"),
         (["run", "nowhere.py"], "must exist"),
     ],

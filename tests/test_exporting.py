@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from trimgrid.errors import InputError, RunError
 from trimgrid.examples.lstm import build_model as article_lstm
 from trimgrid.export.child_queue import ChildrenQueue
-from trimgrid.export.exporting import Exported, export_model
+from trimgrid.export.exported import Exported
+from trimgrid.export.exporting import export_model
 from trimgrid.export.files import write_keras
 from trimgrid.export.formats import FORMATS
 from trimgrid.export.samples import Samples
@@ -786,7 +787,7 @@ def test_what_fails_while_it_is_timed_leaves_the_old_file(
     def dead(*_: Any) -> None:
         raise RunError("LiteRT died")
 
-    monkeypatch.setattr("trimgrid.export.exporting.time_files", dead)
+    monkeypatch.setattr("trimgrid.export.sparse_pair.time_files", dead)
     with pytest.raises(RunError, match="LiteRT died"):
         export_model(
             case.file,

@@ -35,6 +35,7 @@ KEYS = [
     "error",
     "errors",
     "latency_ms",
+    "shrunk",
     "status",
 ]
 
@@ -109,7 +110,7 @@ def test_print_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
 def test_to_dict_has_the_documented_keys() -> None:
     original = info(keras_size=30000, zipped_keras_size=20000).to_dict()
     sizes = [37272, 18155, 30000, 20000, 7232, 5781]
-    expected: list[Any] = ["original", 4289, 4289, 0, *sizes, 1.379e-4, [], None, "ok"]
+    expected: list[Any] = ["original", 4289, 4289, 0, *sizes, 1.379e-4, [], None, None, "ok"]
     assert list(original.items()) == list(zip(KEYS, expected, strict=True))
 
 
@@ -228,10 +229,11 @@ def test_measurements_that_are_not_as_they_should_be_are_refused(key: str, value
     values = {**info().to_dict(), key: value}
     if value == "gone":
         del values[key]
-        if key == "latency_ms":  # results of before it could be measured do not have it
-            assert AttemptInfo.from_dict(values).latency_ms is None
+        if key in ("latency_ms", "shrunk"):  # results of before they could be measured lack them
+            assert getattr(AttemptInfo.from_dict(values), key) is None
             return
-    with pytest.raises(InputError, match=rf"must have '{key}' as .* Received: "):
+    named = "removed" if (key, value) == ("shrunk", {}) else key
+    with pytest.raises(InputError, match=rf"must have '{named}' as .* Received: "):
         AttemptInfo.from_dict(values)
 
 

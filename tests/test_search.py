@@ -242,11 +242,12 @@ def known(count: int, seed: int = 0) -> list[Known]:
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_what_is_asked_depends_on_nothing_else(sampler: str) -> None:
     options: dict[str, Any] = {"limit": 1.0, "seed": 3, "sampler": sampler}
-    state = np.random.get_state()[1]
+    state: Any = np.random.get_state()
     first = ask(SPACE, known(20), 8, **options)
     assert first == ask(SPACE, known(20), 8, **options)
     assert first != ask(SPACE, known(20), 8, **{**options, "seed": 4})
-    np.testing.assert_array_equal(np.random.get_state()[1], state)  # the caller's
+    after: Any = np.random.get_state()
+    np.testing.assert_array_equal(after[1], state[1])  # the caller's
     for params in first:
         assert params == rounded(params)
         for name, (least, most) in SPACE.ranges.items():

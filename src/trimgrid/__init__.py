@@ -22,7 +22,7 @@ _MODULES = {
     "ConversionError": "export.tflite",
     "Cosine": "learning_rates",
     "Distillation": "distillation",
-    "Exported": "export.exporting",
+    "Exported": "export.exported",
     "InputError": "errors",
     "IterativePruning": "iterative",
     "MagnitudePruning": "pruning",

@@ -1,4 +1,4 @@
-"""Arguments that are numbers: checked, and given back as Python's own."""
+"""Arguments that are numbers or flags: checked, and given back as Python's own."""
 
 from __future__ import annotations
 
@@ -40,6 +40,21 @@ def check_integer(name: str, value: object, minimum: int) -> int:
             f"Give a whole number, {minimum} or more."
         )
     return int(value)
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return ``value`` if it is True or False.
+
+    Raises `InputError` for anything else: "no" would count as yes.
+
+    >>> check_flag("shrink", True)
+    True
+    """
+    if not isinstance(value, bool):
+        raise InputError(
+            f"{name} must be True or False. Received: {name}={value!r:.60}. Give one of them."
+        )
+    return value
 
 
 def real(value: object) -> float:

@@ -45,11 +45,11 @@ class Measured(Protocol):
 def size_label(key: str) -> str:
     """Return the name of a size as people read it.
 
-    >>> size_label("zipped_tflite_size"), size_label("h5_size")
-    ('zipped .tflite', '.h5')
+    >>> size_label("zipped_tflite_size"), size_label("h5_size"), size_label("shrunk_h5_size")
+    ('zipped .tflite', '.h5', '.h5, shrunk')
     """
     zipped, kind = "zipped " if key.startswith("zipped_") else "", key.split("_")[-2]
-    return f"{zipped}.{kind}"
+    return f"{zipped}.{kind}" + (", shrunk" if "shrunk_" in key else "")
 
 
 def size_unit(infos: Iterable[Measured]) -> str:
@@ -72,8 +72,16 @@ def size_cells(info: Measured, unit: str) -> tuple[str, ...]:
     >>> size_cells(half, "kB")
     ('1', '-', '-')
     """
-    sizes = (getattr(info, name) for name in ZIPPED_SIZES)
-    return tuple("-" if size is None else f"{size / UNITS[unit]:,.0f}" for size in sizes)
+    return tuple(size_cell(getattr(info, name), unit) for name in ZIPPED_SIZES)
+
+
+def size_cell(size: int | None, unit: str) -> str:
+    """Return a size in a unit, "-" for None.
+
+    >>> size_cell(4000, "kB"), size_cell(None, "kB")
+    ('4', '-')
+    """
+    return "-" if size is None else f"{size / UNITS[unit]:,.0f}"
 
 
 def zeros_cell(info: Measured) -> str:
@@ -111,6 +119,15 @@ def milliseconds(value: float) -> str:
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:#.3g}" if value >= 1e-4 else f"{value:.2e}"
+
+
+def quantized(how: str) -> str:
+    """Return the numbers of a `.tflite` as people call them.
+
+    >>> quantized("none"), quantized("dynamic"), quantized("float16")
+    ('float32', 'int8 weights', 'float16')
+    """
+    return {"none": "float32", "dynamic": "int8 weights"}.get(how, how)
 
 
 def latency_cell(info: Measured) -> str:

@@ -8,7 +8,8 @@ from numbers import Real
 from typing import TypeVar
 
 from trimgrid.errors import InputError, RunError
-from trimgrid.results import SIZES, AttemptInfo
+from trimgrid.results import SIZES_TO_CHOOSE_BY, AttemptInfo
+from trimgrid.shrunk_info import SHRUNK_SIZES
 from trimgrid.terminal_text import one_line, printable
 
 MAX_INCREASE = 0.05
@@ -39,7 +40,7 @@ def front(attempts: Sequence[_Info], size: str) -> list[_Info]:
 
     Attempts whose size is not known, or whose error is not known or infinite, are left out.
 
-    Raises `InputError` for an unknown size: see `SIZES`.
+    Raises `InputError` for an unknown size: see `SIZES_TO_CHOOSE_BY`.
 
     >>> half = AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02)
     >>> worse = AttemptInfo("worse", 100, 50, 50, 4000, 1200, None, None, None, 0.03)
@@ -103,7 +104,7 @@ def smallest(
     if not measured:
         raise RunError(
             f"{len(good)} attempts have an error of at most {limit:.6g}, but of none {size!r} was "
-            "measured. Choose by another size."
+            f"measured. {_remedy(size)}"
         )
     return min(measured, key=lambda each: (getattr(each, size), each.error))
 
@@ -165,15 +166,21 @@ def default_size(attempts: Sequence[AttemptInfo]) -> str:
 
 
 def check_size(size: str) -> None:
-    """Check the name of a size. Raises `InputError` for one that is not in `SIZES`.
+    """Check the name of a size. Raises `InputError` for one that is not in `SIZES_TO_CHOOSE_BY`.
 
     >>> check_size("zipped_tflite_size")
     """
-    if size not in SIZES:
+    if size not in SIZES_TO_CHOOSE_BY:
         raise InputError(
             f"size must be one of the sizes that are measured. Received: size={size!r}. "
-            f"Give one of: {', '.join(SIZES)}."
+            f"Give one of: {', '.join(SIZES_TO_CHOOSE_BY)}."
         )
+
+
+def _remedy(size: str) -> str:
+    if size in SHRUNK_SIZES:
+        return "Go on with the run, shrinking its models, or choose by another size."
+    return "Choose by another size."
 
 
 def _number(name: str, value: object) -> float:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from trimgrid.cells import milliseconds, quantized
 from trimgrid.errors import InputError
+from trimgrid.html_table import Align, table_html
 from trimgrid.sizes import FileSize
 
 # A difference below this share is none that anybody would ship a file for.
@@ -30,6 +32,15 @@ class Spread:
     low: float
     high: float
 
+    def text(self) -> str:
+        """Return a median time and half the interquartile range, in percent of it.
+
+        >>> Spread(0.2, 0.19, 0.21).text()
+        '0.200 ±5 %'
+        """
+        share = 100 * (self.high - self.low) / 2 / self.median
+        return f"{milliseconds(self.median)} ±{share:.0f} %"
+
 
 @dataclass(frozen=True)
 class TimedFile:
@@ -40,8 +51,9 @@ class TimedFile:
     left out of the model) or "shrunk, sparse". `size` is in bytes. `milliseconds` of one
     inference, by the number of threads: median and quartiles over the rounds. `ratios`, by the
     number of threads: its time divided by that of the file it is compared with in the same round,
-    the median with its 95 % interval; empty for the file that others are compared with. A file that
-    can't be had has a `reason` in place of all that.
+    the median with its 95 % interval; empty for the file that others are compared with. `error`:
+    its own on the test data in the run directory, None where that was not measured or is not
+    finite. A file that can't be had has a `reason` in place of all that.
     """
 
     model: str
@@ -51,6 +63,11 @@ class TimedFile:
     milliseconds: dict[int, Spread] = field(default_factory=dict)
     ratios: dict[int, Spread] = field(default_factory=dict)
     reason: str | None = None
+    error: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.error is not None and not math.isfinite(self.error):
+            object.__setattr__(self, "error", None)  # as JSON would have it
 
     def faster(self, threads: int) -> bool | None:
         """Tell whether it is faster than what it is compared with: True, False for slower, or None.
@@ -95,6 +112,34 @@ class Latency:
         wanted = quantize, storage
         found = [file for file in self.files if (file.quantize, file.storage) == wanted]
         return [file for file in found if file.milliseconds]
+
+    def _repr_html_(self) -> str:
+        """Return the files as a table, which notebooks show in place of the repr."""
+        times = [f"ms, {count} thread" + ("s" if count > 1 else "") for count in self.threads]
+        names = ("Bytes", "Zipped", "Error", *times)
+        columns: list[tuple[str, Align]] = [("Model", "left"), ("Numbers", "left")]
+        columns += [("Storage", "left"), *((name, "right") for name in names)]
+        rows = [
+            (file.model, quantized(file.quantize), file.storage, *self._cells(file))
+            for file in self.files
+        ]
+        notes = [
+            f"{self.runtime}, median of {self.rounds} rounds in turns, ± half the interquartile "
+            f"range. {self.machine}."
+        ]
+        notes += [
+            f"{file.model}, {quantized(file.quantize)}, {file.storage}: {file.reason}."
+            for file in self.files
+            if file.reason is not None
+        ]
+        return table_html(columns, rows, notes)
+
+    def _cells(self, file: TimedFile) -> list[str]:
+        size = ("-", "-") if file.size is None else (file.size.plain, file.size.zipped)
+        sizes = [each if isinstance(each, str) else f"{each:,}" for each in size]
+        error = "-" if file.error is None else f"{file.error:.3e}"
+        spreads = [file.milliseconds.get(count) for count in self.threads]
+        return [*sizes, error, *("-" if each is None else each.text() for each in spreads)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as values that JSON has; numbers of threads become texts."""
@@ -192,9 +237,7 @@ def with_times(
         if other != place:
             ratios = {t: spread_of_ratios(x[place], x[other]) for t, x in milliseconds.items()}
         times = {t: spread_of_times(x[place]) for t, x in milliseconds.items()}
-        timed[id(file)] = TimedFile(
-            file.model, file.quantize, file.storage, file.size, times, ratios
-        )
+        timed[id(file)] = replace(file, milliseconds=times, ratios=ratios)
     return tuple(timed.get(id(file), file) for file in files)
 
 
@@ -208,6 +251,7 @@ def _timed_file(values: Mapping[str, Any]) -> TimedFile:
         {int(t): _spread(each) for t, each in values["milliseconds"].items()},
         {int(t): _spread(each) for t, each in values["ratios"].items()},
         None if values["reason"] is None else str(values["reason"]),
+        None if values.get("error") is None else float(values["error"]),
     )
 
 

@@ -14,6 +14,8 @@ from trimgrid.atomic import replacing
 from trimgrid.cells import error_cell, milliseconds, size_label, zeros_cell
 from trimgrid.errors import InputError
 from trimgrid.html_table import Align, facts_html
+from trimgrid.measured_values import checked_value, finite_or_none, nan_if_none
+from trimgrid.shrunk_info import SHRUNK_SIZES, ShrunkInfo, ShrunkSizes
 from trimgrid.terminal_text import one_line, printable
 
 if TYPE_CHECKING:
@@ -32,12 +34,15 @@ SIZES = (
 )
 """What a model's size may be measured as, in bytes, by the readable names."""
 
+SIZES_TO_CHOOSE_BY = (*SIZES, *SHRUNK_SIZES)
+"""The same, and the sizes of the files without idle units."""
+
 STOPPED = "stopped after epoch "
 """How the status of an attempt begins that a search found hopeless; the epoch follows."""
 
 
 @dataclass
-class AttemptInfo:
+class AttemptInfo(ShrunkSizes):
     """The measurements of one model: its weights, its size on disk, its error.
 
     The first arguments have the order and names of the article "Pruning of neural networks with
@@ -54,6 +59,11 @@ class AttemptInfo:
     ``latency_ms`` is the median time of one inference of the .tflite in milliseconds, in LiteRT on
     one thread; ``None`` until it is measured, which no training does: see
     `StoredAttempt.measure_latency`.
+
+    ``shrunk`` has the measurements of the model without its idle units, ``None`` where a run was
+    not asked for them: see `trimgrid.Study.run`. ``shrunk_h5_size``, ``zipped_shrunk_tflite_size``
+    and so on are the bytes of what an export without idle units is: where there are none, those of
+    the whole model.
 
     >>> info = AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02)
     >>> info.zero_weights, info.compressionh5_factor, info.compressionlt_factor
@@ -76,6 +86,7 @@ class AttemptInfo:
     status: str = "ok"
     errors: tuple[float, ...] = ()
     latency_ms: float | None = None
+    shrunk: ShrunkInfo | None = None
 
     @property
     def compressionh5_factor(self) -> float:
@@ -179,6 +190,13 @@ class AttemptInfo:
         for size in SIZES:
             if (measured := getattr(self, size)) is not None:
                 numbers[size_label(size).capitalize()] = f"{measured:,} bytes"
+        if self.shrunk is not None:
+            numbers["Idle units left out"] = f"{self.shrunk.units:,}"
+        if self.shrunk is not None and self.shrunk.units:
+            numbers["Weights, shrunk"] = f"{self.shrunk.total_weights:,}"
+            for size in SHRUNK_SIZES:
+                if (measured := getattr(self, size)) is not None:
+                    numbers[size_label(size).capitalize()] = f"{measured:,} bytes"
         if self.latency_ms is not None:
             numbers["Latency"] = f"{milliseconds(self.latency_ms)} ms"
         numbers["Error"] = error_cell(self) + self._range_text().lower()
@@ -210,9 +228,10 @@ class AttemptInfo:
         return {
             "name": self.name,
             **counts,
-            "error": _finite_or_none(self.error),
-            "errors": [_finite_or_none(error) for error in self.errors],
+            "error": finite_or_none(self.error),
+            "errors": [finite_or_none(error) for error in self.errors],
             "latency_ms": self.latency_ms,
+            "shrunk": None if self.shrunk is None else self.shrunk.to_dict(),
             "status": self.status,
         }
 
@@ -228,10 +247,10 @@ class AttemptInfo:
         >>> AttemptInfo.from_dict(half.to_dict()) == half
         True
         """
-        texts = {key: _checked(values, key, str) for key in ("name", "status")}
-        counts = {key: _checked(values, key, int) for key in COUNTS}
-        sizes = {key: _checked(values, key, int, NoneType) for key in SIZES}
-        errors = _checked(values, "errors", list)
+        texts = {key: checked_value(values, key, str) for key in ("name", "status")}
+        counts = {key: checked_value(values, key, int) for key in COUNTS}
+        sizes = {key: checked_value(values, key, int, NoneType) for key in SIZES}
+        errors = checked_value(values, "errors", list)
         return cls(
             texts["name"],
             counts["total_weights"],
@@ -242,16 +261,17 @@ class AttemptInfo:
             sizes["tflite_size"],
             sizes["zipped_tflite_size"],
             None,
-            _nan_if_none(_checked(values, "error", float, int, NoneType)),
+            nan_if_none(checked_value(values, "error", float, int, NoneType)),
             keras_size=sizes["keras_size"],
             zipped_keras_size=sizes["zipped_keras_size"],
             status=texts["status"],
             # Results of before it could be measured do not have it.
             latency_ms=_time(
-                _checked({"latency_ms": None, **values}, "latency_ms", float, NoneType)
+                checked_value({"latency_ms": None, **values}, "latency_ms", float, NoneType)
             ),
+            shrunk=_shrunk(values),
             errors=tuple(
-                _nan_if_none(_checked({"errors": each}, "errors", float, int, NoneType))
+                nan_if_none(checked_value({"errors": each}, "errors", float, int, NoneType))
                 for each in errors
             ),
             **more,
@@ -281,8 +301,10 @@ def _compression(plain: int | None, zipped: int | None) -> float:
     return 0.0 if not plain or zipped is None else 100 * (plain - zipped) / plain
 
 
-def _finite_or_none(number: float) -> float | None:
-    return float(number) if math.isfinite(number) else None
+def _shrunk(values: Mapping[str, Any]) -> ShrunkInfo | None:
+    # Results of before it could be measured do not have it.
+    found = checked_value({"shrunk": None, **values}, "shrunk", dict, NoneType)
+    return None if found is None else ShrunkInfo.from_dict(found)
 
 
 def _time(number: float | None) -> float | None:
@@ -292,22 +314,6 @@ def _time(number: float | None) -> float | None:
             f"Received: {number}. Measure the attempt again."
         )
     return number
-
-
-def _nan_if_none(number: float | None) -> float:
-    return math.nan if number is None else float(number)
-
-
-def _checked(values: Mapping[str, Any], key: str, *types: type) -> Any:
-    """Return a value of exactly one of the types: JSON's booleans are no numbers."""
-    if key not in values or type(values[key]) not in types:
-        found = repr(values[key]) if key in values else "nothing"
-        names = " or ".join("null" if each is NoneType else each.__name__ for each in types)
-        raise InputError(
-            f"The measurements of an attempt must have {key!r} as {names}. "
-            f"Received: {found:.60}. Measure the attempt again."
-        )
-    return values[key]
 
 
 def _print_sizes(kind: str, plain: int | None, zipped: int | None) -> None:

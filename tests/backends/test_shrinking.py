@@ -12,6 +12,10 @@ from keras import layers
 
 from trimgrid import InputError, Shrunk, copy_model, shrink_model
 from trimgrid.models import count_weights, sample_inputs
+from trimgrid.shrinking.behaviors import Blocking
+from trimgrid.shrinking.graph import read_graph
+from trimgrid.shrinking.rules import behaviors
+from trimgrid.shrinking.rules_operations import is_followed
 
 
 @pytest.fixture(autouse=True)
@@ -533,13 +537,97 @@ tensors."
     )
 
 
-def test_operations_with_numbers_block() -> None:
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda x: 1 - 2.0 * keras.ops.relu(x + 1) / 3,
+        lambda x: keras.ops.clip(abs(-x) ** 2, 0.1, 3.0),
+        lambda x: keras.ops.maximum(keras.activations.gelu(x), keras.ops.tanh(x) - 0.5),
+        lambda x: keras.activations.relu(x, negative_slope=0.1) * keras.ops.exp(x),
+    ],
+)
+def test_operations_on_each_number(made: Callable[[Any], Any]) -> None:
     inputs = keras.Input((3,))
-    x = layers.Dense(4, name="a")(inputs) * 2.0
-    model = with_weights(keras.Model(inputs, layers.Dense(2, name="z")(x)), a={"units": [1]})
+    outputs = layers.Dense(2, name="z")(made(layers.Dense(4, name="a")(inputs)))
+    model = with_weights(keras.Model(inputs, outputs), a={"units": [1]}, z={"rows": [3]})
     result = shrunk(model)
+    assert result.removed == {"a": 2}
+    assert not result.left
+
+
+def test_followed_operations_act_on_each_number_alone() -> None:
+    """All of Keras' operations of one tensor: another number changes no others."""
+    values = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    others = values.copy()
+    others[:, 1] = 0.25
+    others[2] = 0.75
+    same = values == others
+    followed = set()
+    for name in dir(keras.ops):
+        function = getattr(keras.ops, name)
+        for arguments in ((), (0.5,), (0.5, 2.0)):
+            inputs = keras.Input((4,))
+            try:
+                made = keras.Model(inputs, function(inputs, *arguments)).operations[-1]
+                found = function(values, *arguments) if is_followed(made) else None
+            except Exception:  # of what takes other arguments
+                continue
+            if found is None or type(made).__name__ in followed:
+                continue
+            followed.add(type(made).__name__)
+            changed = keras.ops.convert_to_numpy(function(others, *arguments))
+            np.testing.assert_array_equal(keras.ops.convert_to_numpy(found)[same], changed[same])
+    assert len(followed) > 50
+
+
+class Own(keras.Operation):  # type: ignore[misc]
+    def call(self, x: Any) -> Any:
+        return x - keras.ops.mean(x, axis=-1, keepdims=True)
+
+    def compute_output_spec(self, x: Any) -> Any:
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda x: keras.ops.softmax(x), "Softmax 's' may read"),
+        (lambda x: keras.ops.multiply(x, np.arange(4.0)), "more than tensors"),
+        (lambda x: 1 / (x * 0.0), "reads of them varies"),  # no finite constant
+    ],
+)
+def test_operations_that_keep_units(made: Callable[[Any], Any], said: str) -> None:
+    inputs = keras.Input((3,))
+    outputs = layers.Dense(2, name="z")(made(layers.Dense(4, name="a")(inputs)))
+    model = with_weights(keras.Model(inputs, outputs), a={"units": [1]})
+    result = shrink_model(model)
     assert result.removed == {}
-    assert "called with more than tensors" in result.left["a"]
+    assert said.replace("'s'", repr(model.operations[2].name)) in result.left["a"]
+
+
+@pytest.mark.parametrize("name", ["Own", "Relu"])
+def test_operations_of_ones_own_may_read_everything(name: str) -> None:
+    """Whatever their class is called."""
+    kind = type(name, (Own,), {})
+    inputs = keras.Input((3,))
+    outputs = layers.Dense(2, name="z")(kind(name="b")(layers.Dense(4, name="a")(inputs)))
+    graph = read_graph(with_weights(keras.Model(inputs, outputs), a={"units": [1]}))
+    found = {call.path: each for call, each in zip(graph.calls, behaviors(graph), strict=True)}
+    assert found["b"] == Blocking(f"{name} 'b' may read all channels together")
+
+
+def test_constants_go_through_groups() -> None:
+    """A grouped convolution stays whole; what comes after it may leave."""
+    inputs = keras.Input((4, 4, 3))
+    x = layers.Conv2D(4, 1, name="a")(inputs)
+    x = layers.Conv2D(6, 2, groups=2, activation="relu", name="b")(x)
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 1, name="c")(x))
+    model = keras.Model(inputs, layers.Dense(2, name="z")(x))
+    with_weights(model, a={"units": [1]}, b={"units": [0, 3, 4, 5]}, c={"rows": [1, 2]})
+    result = shrunk(model)  # "c" reads of "b" only constants
+    assert result.removed == {"c": 3}
+    assert result.left["a"] == "3 idle units stay: 'b' has groups, which stay as they are."
+    assert result.left["b"].endswith("'b' has groups, which stay as they are.")
 
 
 def nested(kind: str) -> Any:
@@ -614,6 +702,14 @@ def test_custom_layers_leave_the_model_whole() -> None:
         result = shrunk(with_weights(model, a={"units": [1]}))
         assert result.removed == result.left == {}
         assert result.reason == "'own' is a Doubled, a custom layer, which may do anything."
+
+
+def test_custom_layers_in_nested_models_leave_the_model_whole() -> None:
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(4), Doubled(name="own")], name="m")
+    outer = [keras.Input((3,)), layers.Dense(4, name="a"), inner, layers.Dense(2, name="z")]
+    result = shrink_model(with_weights(keras.Sequential(outer), a={"units": [1]}))
+    assert result.removed == result.left == {}
+    assert result.reason == "'own' is a Doubled, a custom layer, which may do anything."
 
 
 def test_subclassed_models_stay_whole() -> None:
@@ -710,3 +806,21 @@ def test_channels_first_stay() -> None:
     result = shrunk(with_weights(model, a={"units": [1]}))
     assert result.removed == {}
     assert "'f' has its channels first" in result.left["a"]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.GlobalAveragePooling2D(data_format="channels_first", name="f"),
+        layers.MaxPooling2D(data_format="channels_first", name="f"),
+        layers.Conv2D(2, 2, data_format="channels_first", name="f"),
+    ],
+)
+def test_channels_first_say_so(layer: Any) -> None:
+    """Of the layer, not of a run of it: TensorFlow has no such convolution on a CPU."""
+    places = keras.Input((4, 4, 3))
+    x = layer(layers.Conv2D(4, 1, name="a")(places))
+    model = keras.Model(places, layers.Dense(2, name="z")(layers.Flatten()(x)))
+    result = shrink_model(with_weights(model, a={"units": [1]}))
+    assert result.removed == {}
+    assert "'f' has its channels first, which is not followed" in result.left["a"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -27,7 +27,17 @@ SIMPLE = {
     "turned": lambda name: layers.Permute((2, 1, 3), name=name),
     "mixed": lambda name: layers.LayerNormalization(name=name),
 }
-FORMS = [*SIMPLE, "conv", "conv", "norm", "act", "sum", "sum", "concat", "product"]
+OPERATIONS: dict[str, Callable[[Any], Any]] = {
+    "relu": keras.ops.relu,
+    "gelu": keras.activations.gelu,
+    "scaled": lambda x: x * 2.0 - 1,
+    "from one": lambda x: 1 - x / 2,
+    "clipped": lambda x: keras.ops.clip(-x, -0.5, 2.0),
+    "square": lambda x: abs(x) ** 2 / 4,
+    "with itself": lambda x: keras.ops.maximum(x, keras.ops.tanh(x)),
+}
+FORMS = [*SIMPLE, "conv", "conv", "norm", "act", "sum", "sum", "concat", "product", "groups"]
+FORMS += [*OPERATIONS]
 ACTIVATIONS = ["linear", "relu", "tanh", "sigmoid"]
 
 
@@ -45,6 +55,11 @@ def convolved(draw: Any, images: list[Any], name: str) -> Any:
             activation=draw(st.sampled_from(ACTIVATIONS)),
             name=name,
         )(x)
+    if form == "groups":
+        groups = 2 if x.shape[-1] % 2 == 0 else 1
+        return layers.Conv2D(WIDTH, 2, padding="same", groups=groups, name=name)(x)
+    if form in OPERATIONS:
+        return OPERATIONS[form](x)
     if form == "norm":
         return layers.BatchNormalization(scale=draw(st.booleans()), name=name)(x)
     if form == "act":
@@ -89,6 +104,8 @@ def random_model(draw: Any) -> Any:
         kind = draw(st.sampled_from([layers.Add, layers.Concatenate, layers.Maximum]))
         joined = kind(name=f"join_{number}")(parts)
         act = draw(st.sampled_from(ACTIVATIONS))
+        if draw(st.booleans()):
+            joined = OPERATIONS[draw(st.sampled_from([*OPERATIONS]))](joined)
         flats.append(layers.Dense(WIDTH, act, name=f"flat_{number}")(joined))
     idle = layers.Dense(WIDTH, "tanh", name="idle")(layers.Concatenate(name="all")(flats))
     last = layers.Dense(2, name="last")(idle)

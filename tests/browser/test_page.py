@@ -25,10 +25,19 @@ from tests.browser.page_tools import (
     screenshot,
     sideways_overflow,
 )
-from tests.fabricated import HOSTILE, ORIGINAL, TABLE, Made, latency_of, make_large_run, make_run
+from tests.fabricated import (
+    HOSTILE,
+    ORIGINAL,
+    SHRUNK,
+    TABLE,
+    Made,
+    latency_of,
+    make_large_run,
+    make_run,
+)
 from trimgrid.errors import RunError
 from trimgrid.report.latency_text import latency_verdicts
-from trimgrid.run_directory.attempt_files import set_latency
+from trimgrid.run_directory.attempt_files import set_latency, set_shrunk
 from trimgrid.runs.results import Results, load_results
 
 X = np.linspace(0, 1, 60)[:, None]
@@ -625,6 +634,45 @@ def test_times_of_files(browser: WebDriver, tmp_path: Path) -> None:
     browser.find_elements(By.CSS_SELECTOR, "#attempts tbody tr button")[1].click()
     settled(browser)
     assert not one(browser, "#latency").is_displayed()
+    assert console_errors(browser) == []
+
+
+def test_forms_side_by_side(browser: WebDriver, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    half = load_results(run)["half"]
+    set_latency(half.folder, 0.25, latency_of({"sparse": 1.5}, model="half").to_dict())
+    set_shrunk(half.folder, SHRUNK.to_dict())
+    page = load_results(run).report()
+    for width in (390, 1440):
+        open_page(browser, page, width=width)
+        assert sideways_overflow(browser) <= 0
+        assert axe_violations(browser) == []
+    labels = [each.text for each in browser.find_elements(By.CSS_SELECTOR, "#size option")]
+    assert labels[-3:] == [f"zipped .{kind}, shrunk" for kind in ("tflite", "keras", "h5")]
+    columns = browser.find_elements(By.CSS_SELECTOR, "#attempts th.extra")
+    assert not any(each.is_displayed() for each in columns)
+    place = len(labels) - 3
+    set_value(browser, "size", place, "change")
+    settled(browser)
+    # Of the sizes of shrunk files only the one that is chosen has a column.
+    assert [each.text for each in columns if each.is_displayed()] == [labels[place]]
+    assert text_of(browser, ".pick-size") == "250 bytes as zipped .tflite, shrunk"
+    assert text_of(browser, ".pick-command code").endswith(" half -o small.tflite --shrink")
+    row = next(
+        each
+        for each in browser.find_elements(By.CSS_SELECTOR, "#attempts tbody tr")
+        if "half" in each.text
+    )
+    row.find_element(By.TAG_NAME, "button").click()
+    settled(browser)
+    found = browser.find_elements(By.CSS_SELECTOR, "#forms tr")
+    rows = [" ".join(each.text.split()) for each in found]
+    assert rows[:3] == ["dense sparse shrunk", "Weights 1,000 - 400", "Zipped .h5 1,200 - 700"]
+    assert ".tflite, float32 - 4,000 -" in rows
+    original = browser.find_elements(By.CSS_SELECTOR, "#attempts tbody tr button")
+    next(each for each in original if ORIGINAL in each.text).click()
+    settled(browser)
+    assert not one(browser, "#forms").is_displayed()
     assert console_errors(browser) == []
 
 

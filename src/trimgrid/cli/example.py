@@ -15,6 +15,7 @@ from trimgrid.cli.options import (
     EngineOption,
     MemoryOption,
     RepeatsOption,
+    ShrinkOption,
     StructureOption,
 )
 from trimgrid.errors import RunError
@@ -58,6 +59,7 @@ def example(
     engine: EngineOption = Engine.AUTO,
     memory: MemoryOption = None,
     backend: BackendOption = None,
+    shrink: ShrinkOption = False,
     data: Annotated[
         Images | None,
         typer.Option(help="Images for cnn. Default: tf_flowers (a download)."),
@@ -96,6 +98,7 @@ def example(
         engine=engine.value,
         repeats=repeats,
         memory=limit,
+        shrink=shrink,
     )
     if not any(map(has_error, infos[1:])):
         raise RunError("No attempt succeeded; the recap says why.")

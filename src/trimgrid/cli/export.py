@@ -18,7 +18,8 @@ from trimgrid.cli.options import (
     SizeOption,
     names_in_run,
 )
-from trimgrid.cli.results import JsonOption, find_best
+from trimgrid.cli.results import CHOOSING, JsonOption, find_best
+from trimgrid.cli.words import said_of_options
 from trimgrid.errors import InputError
 from trimgrid.terminal_text import printable
 
@@ -106,14 +107,16 @@ def export(
     from trimgrid.startup import select_backend, start_keras
 
     results = load_results(run)
-    chosen = chosen_attempt(results, attempt, max_error, max_increase, size)
+    with said_of_options(**CHOOSING):
+        chosen = chosen_attempt(results, attempt, max_error, max_increase, size)
     select_backend(backend, default=recorded_backend(run) or "jax")
     print(f"Exporting {printable(chosen.name)} to {printable(str(out))}.", file=sys.stderr)
     start_keras()
     from trimgrid.report.export_text import export_text
 
     how = None if quantize is None else quantize.value
-    exported = chosen.export(out, how, sparse=sparse, shrink=shrink)
+    with said_of_options(path="--out", quantize="--quantize", sparse="--sparse"):
+        exported = chosen.export(out, how, sparse=sparse, shrink=shrink)
     if as_json:
         print(json.dumps(exported.to_dict(), indent=2, allow_nan=False))
     else:

@@ -16,7 +16,8 @@ from trimgrid.cli.options import (
     RunArgument,
     SizeOption,
 )
-from trimgrid.cli.results import JsonOption
+from trimgrid.cli.results import CHOOSING, JsonOption
+from trimgrid.cli.words import said_of_options
 from trimgrid.terminal_text import printable
 
 
@@ -46,7 +47,8 @@ def latency(
     from trimgrid.startup import select_backend, start_keras
 
     results = load_results(run)
-    chosen = chosen_attempt(results, attempt, max_error, max_increase, size)
+    with said_of_options(**CHOOSING):
+        chosen = chosen_attempt(results, attempt, max_error, max_increase, size)
     select_backend(backend, default=recorded_backend(run) or "jax")
     start_keras()
     from trimgrid.export.latency import check_latency
@@ -54,7 +56,8 @@ def latency(
     from trimgrid.report.latency_text import latency_text
 
     seconds = SECONDS if seconds is None else seconds
-    check_latency(quantize.value, seconds)
+    with said_of_options(seconds="--seconds", quantize="--quantize"):
+        check_latency(quantize.value, seconds)
     print(f"Timing {printable(chosen.name)} for {seconds:g} seconds.", file=sys.stderr)
     measured = chosen.measure_latency(quantize.value, seconds)
     if as_json:

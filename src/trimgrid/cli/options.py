@@ -56,12 +56,20 @@ RepeatsOption = Annotated[
         metavar="N", min=1, help="Trainings of each attempt, each with a seed of its own."
     ),
 ]
+ShrinkOption = Annotated[
+    bool,
+    typer.Option(
+        "--shrink",
+        help="Measure each model without its idle units too; what is finished, from its file.",
+    ),
+]
 RunArgument = Annotated[Path, typer.Argument(metavar="R", help="A run directory.")]
 SizeOption = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="What counts as size: h5_size, keras_size or tflite_size, each also as zipped_... "
+        help="What counts as size: h5_size, keras_size or tflite_size, each also as zipped_..., "
+        "shrunk_... and zipped_shrunk_... "
         "Default: zipped_tflite_size; without any .tflite zipped_keras_size.",
     ),
 ]

@@ -17,6 +17,7 @@ from trimgrid.cli.options import (
     names_in_run,
     parse_share,
 )
+from trimgrid.cli.words import said_of_options
 from trimgrid.errors import InputError
 from trimgrid.terminal_text import printable, printable_lines
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 AttemptArgument = Annotated[
     str, typer.Argument(metavar="ATTEMPT", help="Its name.", autocompletion=names_in_run)
 ]
+CHOOSING = {"size": "--size", "max_error": "--max-error", "max_increase": "--max-increase"}
+"""The options by which an attempt is chosen, by the names of the arguments."""
+
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON on standard output.")]
 
 
@@ -38,6 +42,14 @@ class Order(StrEnum):
 
 def show(
     run: RunArgument,
+    attempt: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ATTEMPT",
+            help="Its name: it alone, dense, sparse and shrunk side by side.",
+            autocompletion=names_in_run,
+        ),
+    ] = None,
     sort: Annotated[
         Order | None, typer.Option(help="By size or error. Default: as they were planned.")
     ] = None,
@@ -45,13 +57,22 @@ def show(
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="As CSV on standard output.")] = False,
 ) -> None:
-    """Show the results in a run directory, finished or not."""
+    """Show the results in a run directory, finished or not, or one of them in all its forms."""
     from trimgrid.report.run_table import run_table
     from trimgrid.runs.results import load_results
 
     results = load_results(run)
     if as_json and as_csv:
         raise InputError("One format at a time. Received: --json and --csv. Leave one away.")
+    if attempt is not None:
+        if sort is not None or as_csv:
+            given = "--csv" if as_csv else "--sort"
+            raise InputError(
+                "Options for a table need all attempts. "
+                f"Received: {attempt!r} and {given}. Leave one of them away."
+            )
+        _show_one(results, results[attempt], as_json, in_forms=True)
+        return
     by_size = results.default_size if size is None else size
     shown = (
         results if sort is None else results.sorted_by(by_size if sort is Order.SIZE else "error")
@@ -74,15 +95,27 @@ def best(
     as_json: JsonOption = False,
 ) -> None:
     """Tell the smallest attempt that is good enough."""
-    from trimgrid.report.run_table import attempt_text
     from trimgrid.runs.results import load_results
+    from trimgrid.stored.forms import more_than_dense
 
     results = load_results(run)
-    found = find_best(results, max_error, max_increase, size)
+    with said_of_options(**CHOOSING):
+        found = find_best(results, max_error, max_increase, size)
+    _show_one(results, found, as_json, in_forms=more_than_dense(found))
+
+
+def _show_one(results: Results, found: StoredAttempt, as_json: bool, in_forms: bool) -> None:
+    from trimgrid.report.forms_text import forms_text
+    from trimgrid.report.run_table import attempt_text
+
     if as_json:
         print(json.dumps(found.to_dict(), indent=2, allow_nan=False))
-    else:
-        print(attempt_text(found, results.find_original(), results.error_name), end="")
+        return
+    original = results.find_original()
+    print(attempt_text(found, None if found is original else original, results.error_name), end="")
+    if in_forms and not found.damaged:
+        print()
+        print(forms_text(found.forms), end="")
 
 
 def find_best(

@@ -16,6 +16,7 @@ from trimgrid.cli.options import (
     EngineOption,
     MemoryOption,
     RepeatsOption,
+    ShrinkOption,
     StructureOption,
 )
 from trimgrid.cli.study_options import (
@@ -61,6 +62,7 @@ def run(
     no_tflite: Annotated[
         bool, typer.Option("--no-tflite", help="Leave the conversions to .tflite away.")
     ] = False,
+    shrink: ShrinkOption = False,
     log: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="tensorboard or mlflow; may be given twice."),
@@ -125,6 +127,7 @@ def run(
                 repeats=repeats,
                 memory=limit,
                 tflite=not no_tflite,
+                shrink=shrink,
                 loggers=[open_logger(name, folder) for name in log or ()],
                 converter=converter,
             )

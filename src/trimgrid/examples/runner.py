@@ -40,12 +40,13 @@ def run_example(
     engine: str = "auto",
     repeats: int = 1,
     memory: int | None = None,
+    shrink: bool = False,
 ) -> list[AttemptInfo]:
     """Run the article's example `name` with its grid of 11 attempts.
 
     `folder` is the run directory: a run there goes on where it stopped. `allocation`: how the zeros
     are shared out among the tensors, None for the article's way, each by itself. `structure`: that
-    of the masks, in words. `engine`, `repeats` and `memory` (bytes) are those of
+    of the masks, in words. `engine`, `repeats`, `memory` (bytes) and `shrink` are those of
     `trimgrid.Study.run`, the others those of `trimgrid.examples.experiments.experiment`.
 
     Prints the model's summary, the block of each attempt and the recap to standard output, and
@@ -94,6 +95,7 @@ def run_example(
                 engine=engine,
                 repeats=repeats,
                 memory=memory,
+                shrink=shrink,
                 on_result=show,
                 converter=converter,
             )

@@ -196,6 +196,7 @@ def _convert(
             content = to_tflite(loaded.model, inputs, quantize, training, sparse=True)
             dense, actual = actual, run_tflite(content, inputs.by_name)
             compare_storage(_in_order(dense), _in_order(actual))
+            np.savez(scratch / "dense_outputs.npz", *_in_order(dense))
     return content, _in_order(actual)
 
 

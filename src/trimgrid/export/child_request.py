@@ -73,9 +73,10 @@ class ToConvert:
 
 def convert_in_child(
     children: ChildrenQueue, made: ToConvert, rows: Mapping[str, Any], timeout: float
-) -> list[NDArray[Any]]:
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]] | None]:
     """Write a file in a child process; return its outputs for `rows["samples"]`, in their order.
 
+    The second ones are those of the dense file beside a sparse one, None where there is none.
     `rows["training"]` sets the ranges of int8. Nobody has compared the outputs yet. Raises
     `ConversionError` as `child_request` does, and if the model can't be converted or the child
     dies or takes over `timeout` seconds.
@@ -85,7 +86,9 @@ def convert_in_child(
     if made.quantize == "int8":
         parts["training"] = flatten_samples(rows["training"])[0]
 
-    def convert(child: ConverterProcess) -> list[NDArray[Any]]:
+    def convert(
+        child: ConverterProcess,
+    ) -> tuple[list[NDArray[Any]], list[NDArray[Any]] | None]:
         with child_request(made.model_file.absolute(), structure, parts) as request:
             target = str(made.target.absolute())
             dense = made.dense_file
@@ -101,11 +104,16 @@ def convert_in_child(
                 },
                 timeout,
             )
-            file = Path(request["scratch_folder"], "outputs.npz")
-            with np.load(file, allow_pickle=False) as outputs:
-                return [outputs[f"arr_{i}"] for i in range(len(outputs.files))]
+            folder = Path(request["scratch_folder"])
+            outputs = _arrays(folder / "outputs.npz")
+            return outputs, None if dense is None else _arrays(folder / "dense_outputs.npz")
 
     return children.submit(convert).result()
+
+
+def _arrays(file: Path) -> list[NDArray[Any]]:
+    with np.load(file, allow_pickle=False) as arrays:
+        return [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
 
 
 def flatten_samples(samples: Any) -> tuple[list[NDArray[Any]], Structure]:

@@ -3,79 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import keras
 from numpy.typing import NDArray
 
+from trimgrid.arguments import check_flag
 from trimgrid.atomic import replacing
-from trimgrid.errors import InputError, first_line
+from trimgrid.errors import InputError
 from trimgrid.export.agreement import TOLERANCES, Agreement, WrongFileError, compare, compare_shrunk
 from trimgrid.export.child_process import ConversionError
 from trimgrid.export.child_queue import ChildrenQueue
 from trimgrid.export.child_request import ToConvert, convert_in_child
+from trimgrid.export.exported import Exported
 from trimgrid.export.files import save_keras, write_h5
 from trimgrid.export.formats import check_export
 from trimgrid.export.keras_quantize import write_quantized_keras
+from trimgrid.export.reference import (
+    computes_in_half,
+    load,
+    load_again,
+    predict,
+    whole_batches,
+)
 from trimgrid.export.samples import Samples
-from trimgrid.export.timing import time_files
-from trimgrid.latency import Latency, TimedFile
-from trimgrid.legacy.notices import without_notices
+from trimgrid.export.sparse_pair import settle
 from trimgrid.measures.error_kinds import ErrorMeasure, PairFunction
-from trimgrid.models import fixed_batch, load_saved, nested_layers
-from trimgrid.randomness import isolated_randomness
 from trimgrid.scratch import scratch_folder
 from trimgrid.shrinking.shrunk import shrink_model
-from trimgrid.sizes import FileSize, measure_file
+from trimgrid.sizes import measure_file
 
 ErrorOf: TypeAlias = Callable[[Any, Any], float]
 """From true and predicted targets to an error; it may take `sample_weight` as well."""
-
-_BATCH = 32
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A file that was exported, run and compared.
-
-    `size` is in bytes. `max_difference` is the largest absolute difference from the Keras model's
-    predictions over the `rows` on which both were run, and `output_range` the largest minus the
-    smallest value of that output: what the difference is to be seen against. `error` is the file's
-    error on these rows and `keras_error` the Keras model's, None where there is no test data.
-    `sparse` tells whether zeros were left out of the file, which is None where nobody asked for it
-    and False where that saves no bytes; `latency` has size and time of the file with them and
-    without. `shrunk` is what `Shrunk.to_dict` gives, None where nobody asked for it.
-    """
-
-    path: Path
-    format: str
-    quantize: str
-    size: FileSize
-    max_difference: float
-    output_range: float
-    rows: int
-    error: float | None
-    keras_error: float | None
-    sparse: bool | None = None
-    latency: Latency | None = None
-    shrunk: dict[str, Any] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the same as values that JSON has: the path as text, None for an error of NaN.
-
-        >>> Exported(
-        ...     Path("a.h5"), "h5", "none", FileSize(9, 7), 0.0, 1.0, 3, float("nan"), None
-        ... ).to_dict()["error"] is None
-        True
-        """
-        errors = {"error": _finite(self.error), "keras_error": _finite(self.keras_error)}
-        latency = None if self.latency is None else self.latency.to_dict()
-        return {**asdict(self), **errors, "path": str(self.path), "latency": latency}
 
 
 def export_model(
@@ -144,6 +106,7 @@ def export_model(
     >>> exported.format, exported.rows, exported.max_difference
     ('h5', 4, 0.0)
     """
+    check_flag("shrink", shrink)
     model_file, path = Path(model_file), Path(path)
     file_format = check_export(path, quantize, sparse=dense_file is not None)
     if path.exists() and model_file.exists() and path.samefile(model_file):
@@ -157,45 +120,45 @@ def export_model(
             children = ChildrenQueue(limit=1)
             stack.callback(children.close)
             children.start()  # its imports overlap what Keras does here
-        model = _load(model_file)
-        rows, targets, weights = _whole_batches(model, samples)
-        expected = _predict(model, rows)
+        model = load(model_file)
+        rows, targets, weights = whole_batches(model, samples)
+        expected = predict(model, rows)
         shrunk = shrink_model(model) if shrink else None
         if shrunk is not None and shrunk.removed:
             model = shrunk.model
             model_file = stack.enter_context(scratch_folder()) / "shrunk.keras"
             save_keras(model, model_file)
-            _check_same(expected, _predict(model, rows), _computes_in_half(model))
+            _check_same(expected, predict(model, rows), computes_in_half(model))
         unfinished = stack.enter_context(replacing(path))
+        dense = None
         if in_keras:
             _write(model, model_file, unfinished, quantize)
-            found = keras.tree.flatten(_predict(_load_again(unfinished), rows))
+            found = keras.tree.flatten(predict(load_again(unfinished), rows))
         else:
             assert children is not None
             rows_of = {"samples": rows, "training": samples.train_inputs}
             made = ToConvert(model_file, unfinished, file_format, quantize, dense_file)
-            found = convert_in_child(children, made, rows_of, timeout)
+            found, dense = convert_in_child(children, made, rows_of, timeout)
         agreement = _compare(keras.tree.flatten(expected), found, quantize)
-        errors: list[float | None] = [None, None]
+        errors: list[float | None] = [None, None, None]
         if error is not None and targets is not None:
             measure = error if isinstance(error, ErrorMeasure) else PairFunction(error)
-            actual = keras.tree.pack_sequence_as(expected, found)
             errors = [
-                measure.of_outputs(model, targets, each, weights) for each in (actual, expected)
+                None
+                if each is None
+                else measure.of_outputs(
+                    model, targets, keras.tree.pack_sequence_as(expected, each), weights
+                )
+                for each in (found, keras.tree.flatten(expected), dense)
             ]
         sparse, latency = None, None
-        size = measure_file(unfinished, f"model{path.suffix}")
         if dense_file is not None:
-            sparse = size.plain < dense_file.stat().st_size
-            if not sparse:
-                shutil.copyfile(dense_file, unfinished)
-                size = measure_file(unfinished, f"model{path.suffix}")
-            elif timed_seconds:
-                shrinks = shrunk is not None and bool(shrunk.removed)
-                files = dense_and_sparse(
-                    name or model.name, quantize, (dense_file, unfinished), shrinks
-                )
-                latency = time_files(files, [dense_file, unfinished], timed_seconds)
+            shrinks = shrunk is not None and bool(shrunk.removed)
+            sparse, latency = settle(
+                name or model.name, quantize, dense_file, unfinished, shrinks, timed_seconds
+            )
+            errors[0] = errors[0] if sparse else errors[2]
+        size = measure_file(unfinished, f"model{path.suffix}")
         return Exported(
             path,
             file_format,
@@ -209,58 +172,8 @@ def export_model(
             sparse=sparse,
             latency=latency,
             shrunk=None if shrunk is None else shrunk.to_dict(),
+            dense_error=errors[2],
         )
-
-
-def _finite(error: float | None) -> float | None:
-    return error if error is not None and math.isfinite(error) else None
-
-
-def _load(file: Path) -> Any:
-    with isolated_randomness(0):
-        return load_saved(file)
-
-
-def _load_again(file: Path) -> Any:
-    try:
-        return _load(file)
-    except InputError as error:
-        reason = str(error).split("which fails with ")[-1]
-        raise ConversionError(f"Keras can't load the file that it wrote: {reason}") from error
-
-
-def _whole_batches(model: Any, samples: Samples) -> tuple[Any, Any, Any]:
-    """The rows that are run with their targets and weights, all of them if batches may be small."""
-    rows = samples.test_inputs, samples.test_targets, samples.test_weights
-    if samples.test_inputs is None:
-        rows = samples.train_inputs, None, None
-    size = fixed_batch(model)
-    if size is None:
-        return rows
-    whole = len(keras.tree.flatten(rows[0])[0]) // size * size
-    if whole == 0:
-        raise InputError(
-            f"The samples must fill a batch of the model, which takes {size} rows at once. "
-            f"Received: {samples.describe()}. Give more of them."
-        )
-
-    def first(part: Any) -> Any:
-        return None if part is None else keras.tree.map_structure(lambda a: a[:whole], part)
-
-    inputs, targets, weights = rows
-    return first(inputs), first(targets), first(weights)
-
-
-def _predict(model: Any, rows: Any) -> Any:
-    try:
-        with without_notices():
-            return model.predict(rows, batch_size=fixed_batch(model) or _BATCH, verbose=0)
-    except Exception as error:  # whatever a layer raises for inputs that do not fit
-        shapes = [(a.dtype.name, a.shape) for a in keras.tree.flatten(rows)]
-        raise InputError(
-            f"The samples must fit the model. Received: {shapes}, on which it fails with "
-            f"{type(error).__name__}: {first_line(error)}"
-        ) from error
 
 
 def _write(model: Any, model_file: Path, path: Path, quantize: str) -> None:
@@ -270,21 +183,6 @@ def _write(model: Any, model_file: Path, path: Path, quantize: str) -> None:
         shutil.copyfile(model_file, path)
     else:
         write_quantized_keras(model, path, quantize)
-
-
-def dense_and_sparse(
-    name: str, quantize: str, paths: tuple[Path, Path], shrunk: bool
-) -> list[TimedFile]:
-    """Return what is known of a model's dense and sparse `.tflite` before they are timed."""
-    storages = ("shrunk", "shrunk, sparse") if shrunk else ("dense", "sparse")
-    return [
-        TimedFile(name, quantize, storage, measure_file(path, "model.tflite"))
-        for storage, path in zip(storages, paths, strict=True)
-    ]
-
-
-def _computes_in_half(model: Any) -> bool:
-    return any("16" in str(layer.compute_dtype) for layer in nested_layers(model))
 
 
 def _check_same(whole: Any, shrunk: Any, half: bool) -> None:

@@ -10,11 +10,14 @@ from pathlib import Path
 from trimgrid.errors import RunError
 from trimgrid.export.child_process import ConversionError
 from trimgrid.export.child_queue import ChildrenQueue
-from trimgrid.export.exporting import Exported, dense_and_sparse, export_model
+from trimgrid.export.exported import Exported
+from trimgrid.export.exporting import export_model
 from trimgrid.export.formats import SPARSE, check_export
 from trimgrid.export.samples import Samples
+from trimgrid.export.sparse_pair import dense_and_sparse
 from trimgrid.export.timing import check_seconds, time_files
 from trimgrid.latency import SECONDS, Latency, TimedFile
+from trimgrid.measures.error_kinds import ErrorMeasure
 from trimgrid.models import load_saved
 from trimgrid.randomness import isolated_randomness
 from trimgrid.scratch import scratch_folder
@@ -52,14 +55,15 @@ def measure_latency(
     *,
     samples: Samples,
     seconds: float = SECONDS,
+    error: ErrorMeasure | None = None,
 ) -> Latency:
     """Measure how long one inference takes in the `.tflite` files of some models.
 
     The first of `models` is what the others are compared with. Each has a file with int8 weights,
     the one that tables tell of, and one in `quantize`. Those that were pruned also have one that is
     stored sparsely, where `quantize` has it, and both without idle units, if there are any. Every
-    file was run on the `samples` and compared with Keras before it is timed. What can't be had has
-    its reason in the result.
+    file was run on the `samples` and compared with Keras before it is timed; `error` measures each
+    there. What can't be had has its reason in the result.
 
     Raises `InputError` for a quantization or a time that can't be, and `RunError` if none of the
     files can be made, or LiteRT can't run them.
@@ -71,7 +75,7 @@ def measure_latency(
         children = ChildrenQueue(limit=1)
         stack.callback(children.close)
         children.start()
-        maker = _Maker(folder, samples, children)
+        maker = _Maker(folder, samples, children, error)
         for model in models:
             for kind in kinds:
                 maker.make(model, kind)
@@ -86,10 +90,17 @@ def measure_latency(
 class _Maker:
     """Makes the files, and keeps what there is of each: its facts and its path, or the reason."""
 
-    def __init__(self, folder: Path, samples: Samples, children: ChildrenQueue) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        samples: Samples,
+        children: ChildrenQueue,
+        error: ErrorMeasure | None,
+    ) -> None:
         self._folder = folder
         self._samples = samples
         self._children = children
+        self._error = error
         self._made: list[tuple[TimedFile, Path | None]] = []
 
     def make(self, model: LatencyModel, quantize: str) -> None:
@@ -107,7 +118,8 @@ class _Maker:
             self._make_dense(model, quantize)
             self._left(model, quantize, "sparse", error)
             return
-        files = dense_and_sparse(model.name, quantize, (dense, sparse), shrunk=False)
+        errors = exported.dense_error, exported.error
+        files = dense_and_sparse(model.name, quantize, (dense, sparse), False, errors)
         self._made.append((files[0], dense))
         if exported.sparse:
             self._made.append((files[1], sparse))
@@ -131,7 +143,7 @@ class _Maker:
             except ConversionError as error:
                 self._left(model, kind, "shrunk", error)
             else:
-                self._made.append((TimedFile(model.name, kind, "shrunk", exported.size), path))
+                self._made.append((_timed(model, kind, "shrunk", exported), path))
 
     def by_quantization(self, kinds: Sequence[str]) -> tuple[list[TimedFile], list[Path]]:
         """All files in the order of their quantization, and the paths of those that are there."""
@@ -142,11 +154,11 @@ class _Maker:
     def _make_dense(self, model: LatencyModel, quantize: str) -> None:
         path = self._new_path("dense")
         try:
-            size = self._export(model, path, quantize).size
+            exported = self._export(model, path, quantize)
         except ConversionError as error:
             self._left(model, quantize, "dense", error)
         else:
-            self._made.append((TimedFile(model.name, quantize, "dense", size), path))
+            self._made.append((_timed(model, quantize, "dense", exported), path))
 
     def _new_path(self, storage: str) -> Path:
         return self._folder / f"{storage}-{len(self._made)}.tflite"
@@ -171,7 +183,12 @@ class _Maker:
             path,
             quantize,
             samples=self._samples,
+            error=self._error,
             dense_file=dense_file,
             shrink=shrink,
             children=self._children,
         )
+
+
+def _timed(model: LatencyModel, quantize: str, storage: str, exported: Exported) -> TimedFile:
+    return TimedFile(model.name, quantize, storage, exported.size, error=exported.error)

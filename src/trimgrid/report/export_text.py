@@ -9,7 +9,7 @@ from trimgrid.report.latency_text import latency_text
 from trimgrid.terminal_text import one_line, printable
 
 if TYPE_CHECKING:
-    from trimgrid.export.exporting import Exported
+    from trimgrid.export.exported import Exported
 
 
 def export_text(exported: Exported, error_name: str) -> str:

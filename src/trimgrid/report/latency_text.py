@@ -5,33 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from trimgrid.cells import milliseconds
-from trimgrid.latency import Latency, Spread, TimedFile
+from trimgrid.cells import milliseconds, quantized
+from trimgrid.latency import Latency, TimedFile
 from trimgrid.report.text_widths import padded, shortened, wrapped
 from trimgrid.terminal_text import one_line, printable
 
 _LINE_WIDTH = 80
-_NUMBERS = {"none": "float32", "dynamic": "int8 weights"}
 _LEAST_NAME, _SIZE_WIDTH, _TIME_WIDTH = 12, 10, 14
-
-
-def quantized(how: str) -> str:
-    """Return the numbers of a file as people call them.
-
-    >>> quantized("none"), quantized("dynamic"), quantized("float16")
-    ('float32', 'int8 weights', 'float16')
-    """
-    return _NUMBERS.get(how, how)
-
-
-def time_text(spread: Spread) -> str:
-    """Return a median and half the interquartile range, in percent of it.
-
-    >>> time_text(Spread(0.2, 0.19, 0.21))
-    '0.200 ±5 %'
-    """
-    share = 100 * (spread.high - spread.low) / 2 / spread.median
-    return f"{milliseconds(spread.median)} ±{share:.0f} %"
 
 
 def latency_text(latency: Latency) -> str:
@@ -65,6 +45,7 @@ def latency_text(latency: Latency) -> str:
 def latency_verdicts(latency: Latency) -> list[str]:
     """Return what the times say, a sentence for each file that is compared with another.
 
+    >>> from trimgrid.latency import Spread
     >>> first = TimedFile("original", "none", "dense", None, {1: Spread(1, 1, 1)})
     >>> ratios = {1: Spread(1.01, 0.99, 1.03)}
     >>> second = TimedFile("half", "none", "dense", None, {1: Spread(1, 1, 1)}, ratios)
@@ -175,7 +156,7 @@ def _row(name: str, cells: Sequence[str], widths: Sequence[int]) -> str:
 def _cells(file: TimedFile, columns: int) -> list[str]:
     if file.size is None:
         return ["-"] * columns
-    times = [time_text(spread) for spread in file.milliseconds.values()]
+    times = [spread.text() for spread in file.milliseconds.values()]
     return [f"{file.size.plain:,}", f"{file.size.zipped:,}", *times]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trimgrid.cells import change_cell, error_cell, size_cells, size_unit, zeros_cell
+from trimgrid.cells import change_cell, error_cell, size_cell, size_cells, size_unit, zeros_cell
 from trimgrid.choosing import MAX_INCREASE
 from trimgrid.errors import RunError
 from trimgrid.html_table import Align, table_html
@@ -18,6 +18,7 @@ _COLUMNS: tuple[tuple[str, Align], ...] = (
     ("Zipped h5", "right"),
     ("keras", "right"),
     ("tflite", "right"),
+    ("tflite, shrunk", "right"),
     ("Error", "right"),
     ("Change", "right"),
     ("Status", "left"),
@@ -46,6 +47,7 @@ def run_html(results: StoredResults) -> str:
             f"{info.total_weights:,}",
             zeros_cell(info),
             *size_cells(info, unit),
+            size_cell(info.zipped_shrunk_tflite_size, unit),
             error_cell(info),
             change_cell(info, original),
             info.status,

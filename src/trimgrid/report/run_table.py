@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +16,9 @@ from trimgrid.cells import (
     size_unit,
     zeros_cell,
 )
-from trimgrid.report.text_widths import cell_width, padded, shortened, wrapped
+from trimgrid.report.aligned_rows import aligned_rows
+from trimgrid.report.shrunk_table import shrunk_lines
+from trimgrid.report.text_widths import wrapped
 from trimgrid.results import AttemptInfo
 from trimgrid.terminal_text import one_line, printable
 
@@ -44,6 +44,7 @@ def run_table(results: StoredResults, error_name: str) -> str:
     front = {info.name for info in results.pareto()}
     lines = attempt_lines(infos, results.find_original(), unit, front)
     lines += ["", *_legend(infos, error_name, unit)]
+    lines += shrunk_lines(infos)
     stopped = sum(info.stopped_early for info in infos)
     if stopped:
         note = f"{stopped} stopped early by a search: others are smaller and better."
@@ -90,6 +91,9 @@ def attempt_text(info: AttemptInfo, original: AttemptInfo | None, error_name: st
         lines.append(f"  {f'Zipped .{ending}':<16}{size:>10,} bytes{less}")
     notes = [printable(error_name), "" if original is None else change_cell(info, original)]
     lines.append(f"  {'Error':<16}{error_cell(info):>10} ({', '.join(filter(None, notes))})")
+    if info.shrunk is not None and info.shrunk.units:
+        left = f"{info.shrunk.total_weights:,} weights, without {info.shrunk.units:,} idle units"
+        lines.append(f"  {'Shrunk':<16}{left}")
     if info.latency_ms is not None:
         time = milliseconds(info.latency_ms)
         lines.append(f"  {'Latency':<16}{time:>10} ms (.tflite, 1 thread)")
@@ -123,21 +127,7 @@ def attempt_lines(
             latency_cell(info),
         )
         rows.append((mark, printable(info.name), *cells))
-    columns = list(zip(*rows, strict=True))
-    told = [place for place, (_, *cells) in enumerate(columns) if place < 2 or {*cells} - {"-", ""}]
-    rows = [tuple(row[place] for place in told) for row in rows]
-    _, name_width, *widths = (max(map(cell_width, columns[place])) for place in told)
-    least = [_LEAST_WIDTHS[place - 2] for place in told[2:]]
-    widths = [max(pair[0], pair[1] + 1) for pair in zip(least, widths, strict=True)]
-    if sys.stdout.isatty():
-        line_width = max(_LINE_WIDTH, shutil.get_terminal_size().columns)
-        name_width = min(name_width, max(len("Attempt"), line_width - 2 - sum(widths)))
-    lines = []
-    for mark, name, *rest in rows:
-        shown = padded(shortened(name, name_width), name_width)
-        row = "".join(f"{cell:>{width}}" for cell, width in zip(rest, widths, strict=True))
-        lines.append(f"{mark} {shown}{row}".rstrip())
-    return lines
+    return aligned_rows(rows, _LEAST_WIDTHS)
 
 
 def _export(name: str, entry: Mapping[str, Any]) -> str:

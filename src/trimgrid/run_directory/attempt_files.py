@@ -159,12 +159,22 @@ def set_latency(folder: Path, latency_ms: float | None, latency: Mapping[str, An
     write_json(folder / RESULT, {**result, "latency_ms": latency_ms})
 
 
+def set_shrunk(folder: Path, shrunk: Mapping[str, Any]) -> None:
+    """Put what `ShrunkInfo.to_dict` gives into the result.json of a finished attempt.
+
+    The caller holds a `RunLock` on the folder.
+
+    Raises `InputError` for an attempt that is not finished or damaged, and `OSError`.
+    """
+    write_json(folder / RESULT, {**_finished_result(folder), "shrunk": dict(shrunk)})
+
+
 def _finished_result(folder: Path) -> dict[str, Any]:
     try:
         return read_json(folder / RESULT)
     except FileNotFoundError as error:
         raise InputError(
-            "An attempt that is exported or timed must be finished. "
+            "An attempt that is exported, timed or shrunk must be finished. "
             f"Received: {str(folder)!r}, which has no {RESULT}. Run it first."
         ) from error
 

@@ -17,7 +17,8 @@ from trimgrid.models import copy_model
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.checkpoints import Checkpoints
 from trimgrid.runs.checking import ORIGINAL
-from trimgrid.runs.measuring import Evaluate, Measured, Measurer, Repeats
+from trimgrid.runs.evaluating import Evaluate
+from trimgrid.runs.measuring import Measured, Measurer, Repeats
 from trimgrid.scratch import scratch_folder
 from trimgrid.training import Task
 
@@ -66,6 +67,7 @@ class Loop:
     on_epoch: OnEpoch | None
     keeper: Keeper | None
     halving: Halving | None = None
+    shrink: bool = False
 
     def results(
         self,
@@ -99,7 +101,7 @@ class Loop:
             return
         work = None if self.keeper is None else self.keeper.work
         with scratch_folder(work) as folder:
-            measurer = Measurer(self.model, evaluate, converter, first_rows, folder)
+            measurer = Measurer(self.model, evaluate, converter, first_rows, folder, self.shrink)
             for measured in self._measured(measurer, known[ORIGINAL]):
                 unfinished.append(measured)
                 yield from ready(wait=False)
@@ -154,6 +156,6 @@ class Loop:
 
 
 def _wait_for_one(unfinished: Sequence[Measured]) -> None:
-    conversions = [each.conversion for each in unfinished if each.conversion is not None]
-    if len(conversions) == len(unfinished):
-        wait(conversions, return_when=FIRST_COMPLETED)
+    if not any(each.done() for each in unfinished):
+        waiting_for = [conversion for each in unfinished for conversion in each.waiting_for]
+        wait(waiting_for, return_when=FIRST_COMPLETED)

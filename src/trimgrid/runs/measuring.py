@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,20 +14,19 @@ import keras
 import numpy as np
 
 from trimgrid.engines.trained import Trained
-from trimgrid.errors import InputError, first_line
+from trimgrid.errors import first_line
 from trimgrid.export.files import ModelWriter
 from trimgrid.export.tflite import Conversion, ConversionError, TFLiteConverter
 from trimgrid.prunable import prunable_variables, prunable_weights
 from trimgrid.repeats import summarize
 from trimgrid.results import STOPPED, AttemptInfo
 from trimgrid.run_directory.details import Histogram, TensorSummary
+from trimgrid.runs.evaluating import Evaluate, evaluated
+from trimgrid.runs.shrinking import Shrinker, Shrinking
 from trimgrid.structures.kinds import Structure
 
 # Rows of the data on which every converted file is run.
 _SAMPLES = 16
-
-Evaluate: TypeAlias = Callable[[Any], Any]
-"""From a trained model to its error, or to its predictions on the test data and their error."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,12 @@ Repeats: TypeAlias = dict[int, Evaluated]
 
 @dataclass(frozen=True)
 class Measured:
-    """A result that is complete but for its `.tflite`.
+    """A result that is complete but for its `.tflite` files.
 
     `files`: the folder of the attempt's files, None where the training failed. `histories`: one
     for each repeat, in the order of the seeds. `tensors` and `histogram` describe the weights of
-    the repeat that stands for the attempt.
+    the repeat that stands for the attempt. `shrinking`: its model without idle units, None where
+    nobody asked for it.
     """
 
     info: AttemptInfo
@@ -64,10 +64,19 @@ class Measured:
     conversion: Future[Conversion] | None
     tensors: tuple[TensorSummary, ...] = ()
     histogram: Histogram | None = None
+    shrinking: Shrinking | None = None
+
+    @property
+    def waiting_for(self) -> list[Future[Conversion]]:
+        """The conversions that are not done yet."""
+        conversions = [self.conversion]
+        if self.shrinking is not None:
+            conversions.append(self.shrinking.conversion)
+        return [each for each in conversions if each is not None and not each.done()]
 
     def done(self) -> bool:
         """Tell whether `result` need not wait."""
-        return self.conversion is None or self.conversion.done()
+        return not self.waiting_for
 
     def result(self) -> AttemptInfo:
         """Wait for the conversion and put its sizes, or its failure, into the result.
@@ -75,6 +84,8 @@ class Measured:
         Raises `OSError` where the disk failed: that says nothing of the model.
         """
         info = self.info
+        if self.shrinking is not None:
+            info = replace(info, shrunk=self.shrinking.result())
         if self.conversion is None:
             return info
         try:
@@ -85,11 +96,17 @@ class Measured:
         return replace(info, unzippedlt_size=size.plain, zippedlt_size=size.zipped)
 
 
+def first_samples(rows: Any) -> Any:
+    """Return the first of the inputs of a batch: those on which a converted file is run."""
+    return keras.tree.map_structure(lambda a: np.asarray(a[:_SAMPLES]), rows)
+
+
 class Measurer:
     """Evaluates and measures models of one structure.
 
     `model`: one of them. `rows`: inputs, the first of which each `.tflite` is run on. `folder`
     takes the files: `model.h5`, `model.keras` and `model.tflite` in a folder for each attempt.
+    With `shrink` the model without idle units is measured too.
     """
 
     def __init__(
@@ -99,13 +116,15 @@ class Measurer:
         converter: TFLiteConverter | None,
         rows: Any,
         folder: Path,
+        shrink: bool = False,
     ) -> None:
         self._writer = ModelWriter(model)
         self._variables = prunable_weights(model)
         self._evaluate = evaluate
         self._converter = converter
-        self._samples = keras.tree.map_structure(lambda a: np.asarray(a[:_SAMPLES]), rows)
+        self._samples = first_samples(rows)
         self._folder = folder
+        self._shrinker = Shrinker(model, evaluate, converter, self._samples) if shrink else None
 
     def evaluate(self, trained: Trained) -> Evaluated:
         """Evaluate a trained model; one whose training failed has no error.
@@ -115,19 +134,7 @@ class Measurer:
         weights = trained.model.get_weights()
         if trained.failure is not None:
             return Evaluated(weights, trained.history, None, math.nan, trained.failure)
-        found = self._evaluate(trained.model)
-        predictions, error = (
-            found if isinstance(found, tuple) and len(found) == 2 else (None, found)
-        )
-        try:
-            error = float(error)
-        except (TypeError, ValueError) as problem:
-            raise InputError(
-                "evaluate must give the error of a model, a number, or predictions and error. "
-                f"Received: {type(found).__name__}. Return predictions, error."
-            ) from problem
-        if predictions is not None:
-            predictions = keras.tree.map_structure(np.asarray, predictions)
+        predictions, error = evaluated(self._evaluate, trained.model)
         stopped = None
         if trained.stopped is not None:
             stopped = f"{STOPPED}{trained.stopped}: others are smaller and better"
@@ -182,7 +189,10 @@ class Measurer:
                 if each.reason is None
             ]
         )
-        return Measured(info, folder, histories, conversion, tensors, histogram)
+        shrinking = None
+        if self._shrinker is not None:
+            shrinking = self._shrinker.start(chosen.weights, self._folder)
+        return Measured(info, folder, histories, conversion, tensors, histogram, shrinking)
 
     def _summaries(
         self, weights: Sequence[Any], structure: Structure | None

@@ -54,7 +54,7 @@ class Results(StoredResults):
         Steps join the Pareto front, a star is the original, bars are the ranges of repeats. The
         error's axis is logarithmic if all errors are above 0. Of more than 30 attempts only the
         original and the front are named, where there is room. `size` is one of
-        `trimgrid.results.SIZES`, None for `default_size`.
+        `trimgrid.results.SIZES_TO_CHOOSE_BY`, None for `default_size`.
 
         Raises `InputError` for an unknown size, and where no attempt is finished.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from trimgrid.arguments import check_integer
+from trimgrid.arguments import check_flag, check_integer
 from trimgrid.data.sources import Data
 from trimgrid.engines.choice import EngineChoice, choose_engine
 from trimgrid.engines.engine import Engine, open_engine
@@ -27,8 +27,8 @@ from trimgrid.runs.checking import (
     outputs_told,
     tasks_of,
 )
+from trimgrid.runs.evaluating import Evaluate
 from trimgrid.runs.loop import Keeper, Loop
-from trimgrid.runs.measuring import Evaluate
 from trimgrid.schedule_kinds import is_trained
 from trimgrid.schedules import stops_short
 from trimgrid.training import Task, Training
@@ -49,6 +49,7 @@ def run_grid(
     repeats: int = 1,
     memory: int | None = None,
     say: Say | None = None,
+    shrink: bool = False,
 ) -> Iterator[AttemptInfo]:
     """Train the model, then each attempt from the trained model, and yield what came out of each.
 
@@ -68,6 +69,7 @@ def run_grid(
     many times, with the seeds seed, seed + 1, ...; its error is their median. `memory`: the bytes
     that the vectorized engine may take, None for 60 % of what is free; it decides how many attempts
     train at once. `say` gets a line on each choice made; by default the logger "trimgrid" does.
+    `shrink` measures each model without its idle units too: `AttemptInfo.shrunk`.
 
     An attempt with a `OneShot` schedule is pruned and measured, but not trained.
 
@@ -87,6 +89,7 @@ def run_grid(
         epochs = check_integer("pretrain_epochs", pretrain_epochs, minimum=0)
     check_attempts(grid, training, Lengths.of(model, train, training, epochs), model)
     check_amounts(repeats, memory)
+    check_flag("shrink", shrink)
     return run_attempts(
         model,
         grid,
@@ -102,6 +105,7 @@ def run_grid(
         memory=memory,
         say=say or logging.getLogger("trimgrid").info,
         keeper=None,
+        shrink=shrink,
     )
 
 
@@ -121,6 +125,7 @@ def run_attempts(
     memory: int | None,
     say: Say,
     keeper: Keeper | None,
+    shrink: bool,
     open: Callable[..., Engine] = open_engine,
     halving: Halving | None = None,
 ) -> Iterator[AttemptInfo]:
@@ -167,7 +172,7 @@ def run_attempts(
         original = Task(ORIGINAL, None, replace(training, epochs=pretrain_epochs))
         if keeper is not None:
             original = replace(original, id=keeper.training_id(ORIGINAL, 0))
-    run = Loop(model, opened, original, missing, repeats, on_epoch, keeper, halving)
+    run = Loop(model, opened, original, missing, repeats, on_epoch, keeper, halving, shrink)
     return run.results(_names(grid), known, evaluate, converter, first_rows)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from trimgrid.arguments import check_flag
 from trimgrid.engines.engine import Engine, open_engine
 from trimgrid.errors import InputError, first_line
 from trimgrid.export.tflite import TFLiteConverter
@@ -17,16 +18,21 @@ from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.details import updates_of
 from trimgrid.run_directory.store import RunDirectory
 from trimgrid.runs.checking import ORIGINAL, Lengths, Say, check_amounts, tasks_of
+from trimgrid.runs.evaluating import Evaluate
 from trimgrid.runs.keeping import Logger, RunKeeper
-from trimgrid.runs.measuring import Evaluate
+from trimgrid.runs.measuring import first_samples
 from trimgrid.runs.planning import plan_attempts, seeds_of, with_known_names
 from trimgrid.runs.progress import Progress
 from trimgrid.runs.results import Results, load_results
 from trimgrid.runs.running import run_attempts
 from trimgrid.runs.settings import about
+from trimgrid.runs.shrinking import Shrinker
+from trimgrid.runs.shrinking_later import lacks_shrunk, with_shrunk
 from trimgrid.runs.study_data import StudyData
 from trimgrid.schedule_kinds import is_trained
+from trimgrid.scratch import scratch_folder
 from trimgrid.sensitivity import Sensitivity
+from trimgrid.stored.attempt import StoredAttempt
 from trimgrid.training import Task, Training
 
 
@@ -71,8 +77,10 @@ class RunOptions:
     say: Say | None
     loggers: Sequence[Logger]
     converter: TFLiteConverter | None
+    shrink: bool = False
 
     def __post_init__(self) -> None:
+        check_flag("shrink", self.shrink)
         check_amounts(self.repeats, self.memory)
         if not self.checkpoint_seconds > 0:
             raise InputError(
@@ -155,8 +163,11 @@ class StoredRun:
         if not self._store.samples.exists():
             subject.data.write_samples(self._store.samples)
         missing = [each for each in planned.values() if not self._store.is_finished(each.id)]
+        unshrunk = options.shrink and any(
+            lacks_shrunk(StoredAttempt.read(self.folder, each)) for each in planned.values()
+        )
         names = {each.name for each in missing}
-        if missing and options.tflite and self._converter is None:
+        if (missing or unshrunk) and options.tflite and self._converter is None:
             self._converter = self._stack.enter_context(TFLiteConverter())
         trained = [e for e in grid if e.name in names and is_trained(e.pruning_schedule)]
         bar = Progress(
@@ -201,7 +212,14 @@ class StoredRun:
                 ),
                 open=self._open,
                 halving=halving,
+                shrink=options.shrink,
             )
+            if unshrunk:
+                samples = first_samples(next(subject.data.train.epoch(None, 0))[0])
+                converter = self._converter if options.tflite else None
+                shrinker = Shrinker(subject.model, subject.evaluate, converter, samples)
+                work = stack.enter_context(scratch_folder(self._store.work))
+                results = with_shrunk(results, subject.model, shrinker, work, say)
             stack.enter_context(bar)
             for info in results:
                 if options.on_result is not None and info.name not in self._shown:

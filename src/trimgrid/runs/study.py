@@ -36,6 +36,7 @@ from trimgrid.runs.settings import about, model_digest, platform, training_setti
 from trimgrid.runs.stored_run import RunOptions, StoredRun, Subject, reported
 from trimgrid.runs.study_data import StudyData
 from trimgrid.sensitivity import SPARSITIES, Sensitivity
+from trimgrid.shrunk_info import SHRUNK_SIZES
 from trimgrid.startup import ENGINES
 from trimgrid.structures.kinds import Structure
 from trimgrid.training import Training
@@ -160,6 +161,7 @@ class Study:
         repeats: int = 1,
         memory: int | None = None,
         tflite: bool = True,
+        shrink: bool = False,
         checkpoint_seconds: float = 60.0,
         progress: bool | None = None,
         on_result: Callable[[AttemptInfo], None] | None = None,
@@ -180,7 +182,10 @@ class Study:
         time: arrays, or a stream whose epochs do not depend on those before.
 
         `engine`, `repeats`, `memory` (bytes): see `trimgrid.run_grid`. `tflite=False` leaves the
-        conversions away. `checkpoint_seconds`: of training between two checkpoints; at Ctrl-C and
+        conversions away. `shrink` measures each model without its idle units too, as
+        `AttemptInfo.shrunk`: its weights, files and error. It changes no training and no id, so
+        that a run may be given it later: what is finished is then measured from its model file.
+        `checkpoint_seconds`: of training between two checkpoints; at Ctrl-C and
         SIGTERM there is one, too. `progress`: a bar on standard error, by default on a terminal.
         `on_result` is called with each result, the original first, then in the order of the grid.
         `say` gets a line on each choice made. `loggers` get each result too. `converter`: one that
@@ -206,6 +211,7 @@ class Study:
             say=say,
             loggers=loggers,
             converter=converter,
+            shrink=shrink,
         )
         with StoredRun(self._subject, folder, options) as run:
             run.train(grid)
@@ -340,6 +346,7 @@ class Study:
             say=say,
             loggers=loggers,
             converter=converter,
+            shrink=size in SHRUNK_SIZES,
         )
         peak = highest_rate(self.training.optimizer, self._subject.lengths.original)
         return run_search(self._subject, folder, run_options, options, self.measure, peak)

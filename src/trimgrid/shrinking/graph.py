@@ -29,7 +29,10 @@ class Call:
     calls: int
     """How often the layer is called in all."""
     plain: bool
-    """Whether it is called with tensors alone: no mask, no `training=True`, no numbers."""
+    """Whether it is called with tensors alone, an operation also with numbers: no mask, no
+    `training=True`."""
+    numbers: Mapping[int, float] = field(default_factory=dict)
+    """The numbers that an operation is called with, by their places among its arguments."""
 
 
 @dataclass
@@ -111,7 +114,8 @@ class _Reader:
         layer = self._operations[name]
         output = (path, number, 0)
         self._aliases[(name, number, 0)] = output
-        plain = node is None or _is_plain(node)
+        numbers = {} if node is None or isinstance(layer, keras.Layer) else _numbers(node)
+        plain = node is None or _is_plain(node, numbers)
         calls = len(entry["inbound_nodes"]) or 1
         if self._entering is not None and name in self._entering:
             self._aliases[(name, number, 0)] = self._entering[name]
@@ -119,7 +123,7 @@ class _Reader:
         elif calls == 1 and plain and _can_be_opened(layer, len(known)):
             self._opened[name] = _Reader(self._graph, layer, path, list(known)).read()
         else:
-            self._graph.calls.append(Call(path, layer, known, output, calls, plain))
+            self._graph.calls.append(Call(path, layer, known, output, calls, plain, numbers))
         return True
 
     def _resolve(self, name: str, number: int, place: int) -> Tensor | None:
@@ -170,9 +174,21 @@ def _tensors(value: Any) -> Iterator[Mapping[str, Any]]:
             yield from _tensors(each)
 
 
-def _is_plain(node: Mapping[str, Any]) -> bool:
-    """Whether the positional arguments are tensors, or one list of them, and no other is given."""
-    arguments = list(node["args"])
+def _numbers(node: Mapping[str, Any]) -> dict[int, float]:
+    """The positional arguments that are numbers, by their places."""
+    return {
+        place: value
+        for place, value in enumerate(node["args"])
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _is_plain(node: Mapping[str, Any], numbers: Mapping[int, float]) -> bool:
+    """Whether the positional arguments are tensors, or one list of them, and no other is given.
+
+    `numbers`: places of those that may be numbers.
+    """
+    arguments = [value for place, value in enumerate(node["args"]) if place not in numbers]
     if len(arguments) == 1 and isinstance(arguments[0], list | tuple):
         arguments = list(arguments[0])
     given = [

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-import keras
 from keras import layers
 
-from trimgrid.shrinking import rules_merging, rules_mixing, rules_passing
+from trimgrid.shrinking import (
+    rules_merging,
+    rules_mixing,
+    rules_operations,
+    rules_passing,
+)
 from trimgrid.shrinking.behaviors import Behavior, Blocking
 from trimgrid.shrinking.graph import Call, Graph, Shape
 
@@ -91,8 +95,6 @@ _RULES: dict[Any, Rule] = {
     ),
     layers.Concatenate: rules_merging.concatenate,
 }
-_OPERATIONS = {"Add", "Subtract", "Multiply", "Maximum", "Minimum"}
-"""The operations of `keras.ops` that two tensors joined by `+`, `-`, `*` become."""
 
 
 def behaviors(graph: Graph) -> list[Behavior]:
@@ -105,8 +107,8 @@ def _behavior(call: Call, shapes: Sequence[Shape]) -> Behavior:
         return Blocking(f"{call.path!r} is an input of the model")
     kind = type(call.layer)
     rule = _RULES.get(kind)
-    if rule is None and not isinstance(call.layer, keras.Layer) and kind.__name__ in _OPERATIONS:
-        rule = rules_merging.merge
+    if rule is None and rules_operations.is_followed(call.layer):
+        rule = rules_operations.operation
     if rule is None:
         return Blocking(f"{kind.__name__} {call.path!r} may read all channels together")
     if not call.plain:  # Keras tells a mask that comes along by itself as an argument, too

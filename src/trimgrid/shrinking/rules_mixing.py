@@ -45,9 +45,14 @@ def convolution(call: Call, shapes: Sequence[Shape]) -> Behavior:
     weights = _weights(layer, ["kernel"])
     if weights is None:
         return _unusual(call)
-    if layer.groups != 1:
-        return Blocking(f"{call.path!r} has groups, which are not followed")
-    return _windowed(call, weights[0], [{-2: "in", -1: "out"}])
+    if layer.groups == 1:
+        return _windowed(call, weights[0], [{-2: "in", -1: "out"}])
+    found = _windowed(call, _ungrouped(weights[0], layer.groups), [{}])
+    if not isinstance(found, Mixing):
+        return found
+    # All groups have to stay as large as each other. Its constants go on all the same.
+    why = f"{call.path!r} has groups, which stay as they are"
+    return replace(found, axes=[{}] * len(layer.weights), units_stay=why, rows_stay=why)
 
 
 def separable_convolution(call: Call, shapes: Sequence[Shape]) -> Behavior:
@@ -142,6 +147,17 @@ def _mixing(
         name = told_activation(layer.activation)
         return replace(mixing, units_stay=f"the activation {name} of {call.path!r} reads all units")
     return mixing
+
+
+def _ungrouped(kernel: Floats, groups: int) -> Floats:
+    """The kernel of the same convolution without groups: zeros for the channels of the others."""
+    channels, filters = kernel.shape[-2], kernel.shape[-1] // groups
+    whole = np.zeros((*kernel.shape[:-2], channels * groups, filters * groups), kernel.dtype)
+    for group in range(groups):
+        units = slice(group * filters, (group + 1) * filters)
+        rows = slice(group * channels, (group + 1) * channels)
+        whole[..., rows, units] = kernel[..., units]
+    return whole
 
 
 def _any(kernel: Floats) -> Mask:

@@ -40,7 +40,14 @@ def elementwise(call: Call, shapes: Sequence[Shape]) -> Behavior:
     activation = getattr(call.layer, "activation", None)
     if not is_elementwise(activation):
         return Blocking(f"{told_activation(activation)} of {call.path!r} mixes the channels")
-    return _apart(call, shapes[0], _by_calling(call.layer, len(shapes[0])))
+    return elementwise_call(call, shapes, call.layer)
+
+
+def elementwise_call(
+    call: Call, shapes: Sequence[Shape], function: Callable[[Any], Any]
+) -> Behavior:
+    """Return what a call does that makes of each number alone what `function` makes of it."""
+    return _apart(call, shapes[0], _by_calling(function, len(shapes[0])))
 
 
 def prelu(call: Call, shapes: Sequence[Shape]) -> Behavior:

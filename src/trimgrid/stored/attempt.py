@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from trimgrid.arguments import check_flag
 from trimgrid.errors import InputError, RunError, first_line
 from trimgrid.export.samples import read_samples
+from trimgrid.forms import Form
 from trimgrid.latency import SECONDS, Latency
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.attempt_files import (
@@ -26,9 +28,10 @@ from trimgrid.run_directory.json_files import DamagedFileError, read_json
 from trimgrid.run_directory.manifest import Planned, read_manifest
 from trimgrid.run_directory.paths import ATTEMPTS, SAMPLES, attempt_path
 from trimgrid.scratch import scratch_folder
+from trimgrid.stored.forms import forms_of
 
 if TYPE_CHECKING:
-    from trimgrid.export.exporting import Exported
+    from trimgrid.export.exported import Exported
 
 _Content = TypeVar("_Content")
 # For how long a file that is exported sparsely and the dense one beside it are timed.
@@ -95,6 +98,22 @@ class StoredAttempt(AttemptInfo):
         return self._read(DETAILS, read_details) if DETAILS in self.files else None
 
     @property
+    def forms(self) -> tuple[Form, ...]:
+        """The attempt dense, sparse and shrunk, side by side: see `trimgrid.forms.Form`.
+
+        It is put together from what the run measured, what was exported and what was timed. What
+        is not known of a form has its reason.
+
+        >>> half = StoredAttempt(
+        ...     *("half", 100, 50, 50, 4000, 3000, 1500, 1400, None, 0.02),
+        ...     **{"id": "a1", "folder": Path("run/attempts/a1"), "config": {}},
+        ... )
+        >>> [form.storage for form in half.forms], half.forms[0].tflite["dynamic"].size.zipped
+        (['dense', 'sparse', 'shrunk'], 1400)
+        """
+        return forms_of(self)
+
+    @property
     def model_file(self) -> Path:
         """The `.keras` file of the trained model, after its content was checked.
 
@@ -146,6 +165,8 @@ class StoredAttempt(AttemptInfo):
         # Not above: locks are for POSIX only, where results can be read anywhere.
         from trimgrid.run_directory.lock import RunLock
 
+        check_flag("sparse", sparse)
+        check_flag("shrink", shrink)
         if quantize is None:
             quantize = "dynamic" if Path(path).suffix == ".tflite" and not sparse else "none"
         run_folder = self.folder.parent.parent
@@ -191,8 +212,12 @@ class StoredAttempt(AttemptInfo):
         return time_attempt(self, quantize, seconds)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the measurements as `AttemptInfo.to_dict` does, with `id` first."""
-        return {"id": self.id, **super().to_dict()}
+        """Return the measurements as `AttemptInfo.to_dict` does, `id` first and `forms` last.
+
+        "forms" has what `Form.to_dict` gives, by the forms' names.
+        """
+        forms = {form.storage: form.to_dict() for form in self.forms}
+        return {"id": self.id, **super().to_dict(), "forms": forms}
 
     def _read(self, name: str, read: Callable[[Path], _Content]) -> _Content:
         path = self._whole(name)

@@ -10,12 +10,14 @@ from typing import Any, Self, overload
 from trimgrid.choosing import default_size, front, smallest
 from trimgrid.csv_text import csv_text
 from trimgrid.errors import InputError, RunError
+from trimgrid.measured_values import finite_or_none
 from trimgrid.optional import optional_modules
-from trimgrid.results import COUNTS, SIZES
+from trimgrid.results import COUNTS, SIZES, SIZES_TO_CHOOSE_BY
 from trimgrid.run_directory.manifest import Manifest, unknown_attempt
 from trimgrid.run_directory.progress_file import RunProgress, read_progress
 from trimgrid.run_directory.sensitivity_file import read_sensitivity
 from trimgrid.sensitivity import Sensitivity
+from trimgrid.shrunk_info import SHRUNK_SIZES
 from trimgrid.stored.attempt import StoredAttempt
 
 
@@ -111,9 +113,10 @@ class StoredResults(Sequence[StoredAttempt]):
 
         Raises `InputError` for another key.
         """
-        if key not in ("error", *SIZES):
+        if key not in ("error", *SIZES_TO_CHOOSE_BY):
             raise InputError(
-                f"Results are sorted by error or a size: {', '.join(SIZES)}. Received: {key!r}."
+                "Results are sorted by error or a size: "
+                f"{', '.join(SIZES_TO_CHOOSE_BY)}. Received: {key!r}."
             )
 
         def rank(attempt: StoredAttempt) -> tuple[bool, float]:
@@ -155,8 +158,8 @@ class StoredResults(Sequence[StoredAttempt]):
     def pareto(self, size: str | None = None) -> list[StoredAttempt]:
         """Return those that no other beats in both size and error, the smallest first.
 
-        `size` is one of `trimgrid.results.SIZES`, None for `default_size`. The original counts.
-        What has no finite error, or no such size, is left out.
+        `size` is one of `trimgrid.results.SIZES_TO_CHOOSE_BY`, None for `default_size`. The
+        original counts. What has no finite error, or no such size, is left out.
 
         Raises `InputError` for an unknown size.
         """
@@ -172,8 +175,10 @@ class StoredResults(Sequence[StoredAttempt]):
 
         Its error is at most `max_error`, and at most the original's plus the fraction
         `max_increase` of it; without any limit `max_increase` is 0.05. `size` is one of
-        `trimgrid.results.SIZES`, None for `default_size`. Of attempts of the same size the one with
-        the lower error is taken, then the earlier one.
+        `trimgrid.results.SIZES_TO_CHOOSE_BY`, None for `default_size`; of those of shrunk files,
+        such as "zipped_shrunk_tflite_size", an attempt without idle units has that of its whole
+        file, and the error is the attempt's, which shrinking does not change but for rounding. Of
+        attempts of the same size the one with the lower error is taken, then the earlier one.
 
         Raises `InputError` for limits that are no finite numbers and an unknown size, and
         `RunError` with the reason if no attempt will do.
@@ -194,7 +199,9 @@ class StoredResults(Sequence[StoredAttempt]):
         """Return a table as CSV, and write it to `path` if one is given.
 
         The columns are the keys of `to_dicts`, with "error_min", "error_median" and "error_max" in
-        place of "errors": empty without repeats, as is all that was not measured. A name or status
+        place of "errors": empty without repeats, as is all that was not measured. In place of
+        "shrunk" stand "shrunk_weights", "shrunk_error" and the sizes of the files without idle
+        units; where no unit left these are those of the whole model. A name or status
         that a spreadsheet would take for a formula (it begins with =, +, - or @, perhaps after
         spaces and quotes, or with a tab or an end of a line) has an apostrophe before it;
         `to_dicts` and `to_pandas` have it as it is.
@@ -211,8 +218,9 @@ class StoredResults(Sequence[StoredAttempt]):
         Raises `InputError` if pandas is not installed.
         """
         (pandas,) = optional_modules("A table for pandas", "pandas", "pandas", "pandas")
-        floats = ("error", "error_min", "error_median", "error_max", "latency_ms")
-        types = {**dict.fromkeys((*COUNTS, *SIZES), "Int64"), **dict.fromkeys(floats, "float64")}
+        floats = (*_ERRORS, "latency_ms", "shrunk_error")
+        whole = (*COUNTS, *SIZES, "shrunk_weights", *SHRUNK_SIZES)
+        types = {**dict.fromkeys(whole, "Int64"), **dict.fromkeys(floats, "float64")}
         return pandas.DataFrame(self._rows(), columns=_COLUMNS).astype(types)
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -224,11 +232,21 @@ class StoredResults(Sequence[StoredAttempt]):
                 "error_median": None if low is None else each.error,
                 "error_max": high,
             }
-            rows.append({**each.to_dict(), **ends})
+            rows.append({**each.to_dict(), **ends, **_shrunk_cells(each)})
         return rows
 
 
+def _shrunk_cells(attempt: StoredAttempt) -> dict[str, Any]:
+    cells: dict[str, Any] = {key: getattr(attempt, key) for key in SHRUNK_SIZES}
+    if attempt.shrunk is None:
+        return {**cells, "shrunk_weights": None, "shrunk_error": None}
+    error = attempt.shrunk.error if attempt.shrunk.units else attempt.error
+    weights = attempt.shrunk.total_weights
+    return {**cells, "shrunk_weights": weights, "shrunk_error": finite_or_none(error)}
+
+
+_ERRORS = ("error", "error_min", "error_median", "error_max")
 _COLUMNS = [
-    *("id", "name", *COUNTS, *SIZES),
-    *("error", "error_min", "error_median", "error_max", "latency_ms", "status"),
+    *("id", "name", *COUNTS, *SIZES, *_ERRORS, "latency_ms"),
+    *("shrunk_weights", "shrunk_error", *SHRUNK_SIZES, "status"),
 ]

@@ -26,13 +26,15 @@ def time_attempt(attempt: StoredAttempt, quantize: str, seconds: float) -> Laten
     """
     from trimgrid.export.latency import MEASURED, LatencyModel, check_latency, measure_latency
     from trimgrid.export.samples import read_samples
+    from trimgrid.measures.error_measures import error_measure_from_config
 
     # Not above: locks are for POSIX only, where results can be read anywhere.
     from trimgrid.run_directory.lock import RunLock
 
     check_latency(quantize, seconds)
     run_folder = attempt.folder.parent.parent
-    planned = read_manifest(run_folder).planned[0]
+    manifest = read_manifest(run_folder)
+    planned = manifest.planned[0]
     is_original = planned.id == attempt.id
     model = LatencyModel(attempt.name, attempt.model_file, pruned=not is_original)
     original = None if is_original else type(attempt).read(run_folder, planned)
@@ -41,7 +43,11 @@ def time_attempt(attempt: StoredAttempt, quantize: str, seconds: float) -> Laten
         for each in filter(None, (original, attempt)):
             stack.enter_context(RunLock(each.folder))
         samples = read_samples(run_folder / SAMPLES)
-        measured = measure_latency([*first, model], quantize, samples=samples, seconds=seconds)
+        config = manifest.settings.get("error")
+        error = None if config is None else error_measure_from_config(config)
+        measured = measure_latency(
+            [*first, model], quantize, samples=samples, seconds=seconds, error=error
+        )
         times = {file.model: file.milliseconds[1].median for file in measured.all_of(MEASURED)}
         latency_ms = times.get(attempt.name, attempt.latency_ms)
         set_latency(attempt.folder, latency_ms, measured.to_dict())

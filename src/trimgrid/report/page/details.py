@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from trimgrid.errors import RunError, first_line
+from trimgrid.report.forms_text import forms_table
 from trimgrid.report.latency_text import latency_table
 from trimgrid.report.page.numbers import short_numbers
 from trimgrid.report.page.predictions import Predictions
 from trimgrid.report.page.series import curves
 from trimgrid.stored.attempt import StoredAttempt
+from trimgrid.stored.forms import more_than_dense
 
 _MOST_TENSORS = 200
 
@@ -24,6 +26,8 @@ def details(attempt: StoredAttempt, predictions: Predictions) -> dict[str, Any]:
     if attempt.damaged:
         problems |= dict.fromkeys(("curves", "weights", "predictions"), "Its result is damaged.")
         return told
+    if more_than_dense(attempt):
+        told["forms"] = forms_table(attempt.forms)
     if attempt.latency is not None:
         told["latency"] = latency_table(attempt.latency)
     try:

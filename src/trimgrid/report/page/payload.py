@@ -41,12 +41,19 @@ def run_names(runs: Sequence[StoredResults]) -> list[str]:
 
 
 def sizes_measured(runs: Sequence[StoredResults]) -> list[str]:
-    """Return the sizes that some attempt has, the one to choose by first."""
+    """Return the sizes that some attempt has, the one to choose by first.
+
+    Those of zipped files without idle units come last, where some attempt lost units.
+    """
     attempts = [each for run in runs for each in run]
     default = default_size(attempts)
     known = [key for key in SIZES if any(getattr(each, key) is not None for each in attempts)]
     # Zipped ones first, and .tflite before .keras before .h5: in the order of how often they ship.
-    return sorted(known, key=lambda key: (key != default, "zipped" not in key, -SIZES.index(key)))
+    known.sort(key=lambda key: (key != default, "zipped" not in key, -SIZES.index(key)))
+    if not any(each.shrunk is not None and each.shrunk.units for each in attempts):
+        return known
+    shrunk = [key.replace("zipped_", "zipped_shrunk_") for key in known if "zipped" in key]
+    return known + [key for key in shrunk if any(getattr(a, key) is not None for a in attempts)]
 
 
 def payload(runs: Sequence[StoredResults]) -> dict[str, Any]:
@@ -75,7 +82,12 @@ def payload(runs: Sequence[StoredResults]) -> dict[str, Any]:
         )
     return {
         "sizes": [
-            {"key": key, "label": size_label(key), "file": f"small.{key.split('_')[-2]}"}
+            {
+                "key": key,
+                "label": size_label(key),
+                "file": f"small.{key.split('_')[-2]}" + (" --shrink" if "shrunk_" in key else ""),
+                "shrunk": "shrunk_" in key,
+            }
             for key in sizes
         ],
         "max_increase": MAX_INCREASE,

@@ -48,7 +48,9 @@ function showDetails(turn = oneByOne) {
     ? 'The details of this attempt are left out, so that the page stays small. In a page of fewer attempts they are there.'
     : '';
   for (const part of document.querySelectorAll('#attempt .details, #predictions')) part.hidden = !told;
-  showLatency(told?.latency ?? null);
+  showTable('forms', told?.forms ?? null);
+  showTable('latency', told?.latency ?? null);
+  byId('latency-about').textContent = told?.latency?.about ?? '';
   if (!told) {
     oneByOne('details', []); // what was begun for another attempt is not wanted any more
     return;
@@ -70,8 +72,9 @@ function showDetails(turn = oneByOne) {
   ]);
 }
 
-function showLatency(told) {
-  byId('latency').hidden = !told;
+// A table with words below it: of a file or a form each row, the first column names it.
+function showTable(place, told) {
+  byId(place).hidden = !told;
   if (!told) return;
   const row = (cells, head) => {
     const made = element('tr');
@@ -82,10 +85,9 @@ function showLatency(told) {
     });
     return made;
   };
-  document.querySelector('#latency thead').replaceChildren(row(told.head, true));
-  document.querySelector('#latency tbody').replaceChildren(...told.rows.map((cells) => row(cells, false)));
-  byId('latency-about').textContent = told.about;
-  byId('latency-words').replaceChildren(...told.words.map((each) => element('li', isolated(each))));
+  document.querySelector(`#${place} thead`).replaceChildren(row(told.head, true));
+  document.querySelector(`#${place} tbody`).replaceChildren(...told.rows.map((cells) => row(cells, false)));
+  byId(`${place}-words`).replaceChildren(...told.words.map((each) => element('li', isolated(each))));
 }
 
 function showMetrics(told) {
