@@ -118,7 +118,7 @@ def test_the_text_has_80_columns_and_marks_whom_to_spare() -> None:
     text = sensitivity_text(dear)
     assert max(map(len, text.splitlines())) <= 80
     assert "! dear " in text
-    assert "spare dear, " in text
+    assert "Spare dear, " in text
     assert "none is to be spared" in sensitivity_text(TWO)
 
 

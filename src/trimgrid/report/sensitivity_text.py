@@ -34,22 +34,36 @@ def sensitivity_text(found: Sensitivity, max_increase: float = 0.05) -> str:
         cells = [f"{weights:>{_WEIGHTS_WIDTH},}", f"{alone:>{_REACH_WIDTH}}"]
         cells += [f"{errors[each]:>{_ERROR_WIDTH}.1e}" for each in sparsities]
         lines.append(f"{'!' if tensor in spare else ' '} {name}" + "".join(cells))
-    legend = (
-        f"{printable(found.error_name)} with one tensor pruned alone and nothing trained; "
-        f"{found.original_error:.3e} with none. Alone: up to there the error grows by at most "
-        f"{100 * max_increase:g} %. Training afterwards wins much of it back."
+    alone = (
+        f" Alone: up to there the error grows by at most {100 * max_increase:g} %. !: to be spared."
     )
-    return "\n".join([*lines, "", *wrapped(legend, _LINE_WIDTH), "", *_advice(found)]) + "\n"
+    words = [legend(found) + alone, advice(found)]
+    for each in words:
+        lines += ["", *wrapped(each, _LINE_WIDTH)]
+    return "\n".join(lines) + "\n"
 
 
-def _advice(found: Sensitivity) -> list[str]:
+def legend(found: Sensitivity) -> str:
+    """Return what the errors are.
+
+    >>> legend(Sensitivity([], 0.5, "loss: mse"))
+    'loss: mse with one tensor pruned alone and nothing trained; 5.000e-01 with none. Training \
+afterwards wins much of it back.'
+    """
+    return (
+        f"{printable(found.error_name)} with one tensor pruned alone and nothing trained; "
+        f"{found.original_error:.3e} with none. Training afterwards wins much of it back."
+    )
+
+
+def advice(found: Sensitivity) -> str:
+    """Return which tensors to spare, in words."""
     spare = found.spare()
     if not spare:
-        return wrapped("No tensor stands out: none is to be spared.", _LINE_WIDTH)
+        return "No tensor stands out: none is to be spared."
     share = 100 * sum(found.weights[each] for each in spare) / sum(found.weights.values())
     names = ", ".join(printable(each) for each in spare)
-    text = (
-        f"!: spare {names}, {share:.2g} % of the weights. Were half of all weights to go, at the "
-        "same cost in each tensor, fewer than a quarter of these would."
+    return (
+        f"Spare {names}, {share:.2g} % of the weights. Were half of all weights to go, at the same "
+        "cost in each tensor, fewer than a quarter of these would."
     )
-    return wrapped(text, _LINE_WIDTH)

@@ -10,6 +10,7 @@ from trimgrid.choosing import has_error
 from trimgrid.report.page.facts import facts, skipped_tensors, version_note
 from trimgrid.report.page.headline import original_text
 from trimgrid.report.page.parts import part
+from trimgrid.report.page.sensitivity import sensitivity_view
 from trimgrid.stored.results import StoredResults
 
 
@@ -19,6 +20,11 @@ def run_view(run: StoredResults, name: str, sizes: Sequence[Mapping[str, str]]) 
     asked = [f"{len(run.attempts) + len(run.unfinished):,} attempts were asked for"]
     if run.unfinished:
         asked.append(f"{len(run.unfinished):,} of them are not finished")
+    stopped = sum(each.stopped_early for each in run)
+    if stopped:
+        asked.append(
+            f"{stopped:,} of them stopped early by a search: others are smaller and better"
+        )
     notes = [version_note(run)]
     if run.attempts and not any(map(has_error, run.attempts)):
         notes.append("No attempt has a finite error. What failed, and why, is told below.")
@@ -38,7 +44,12 @@ def run_view(run: StoredResults, name: str, sizes: Sequence[Mapping[str, str]]) 
         "error_name": run.error_name,
         "unfinished": run.unfinished,
         "finished": len(run),
-        "wrong": [(each.name, each.status) for each in run if each.status != "ok"],
+        "wrong": [
+            (each.name, each.status)
+            for each in run
+            if each.status != "ok" and not each.stopped_early
+        ],
+        "sensitivity": sensitivity_view(run),
     }
 
 
