@@ -200,6 +200,10 @@ def test_other_refusals(tmp_path: Path) -> None:
         run(of, tmp_path, engine="tfmot")
     with pytest.raises(InputError, match="A scan is one of a model of Keras 3"):
         of.scan(3)
+    with pytest.raises(InputError, match="A sensitivity is one of a model of Keras 3"):
+        of.sensitivity()
+    with pytest.raises(InputError, match="A search is one of a model of Keras 3"):
+        of.search(run_dir=tmp_path / "run")
     with pytest.raises(InputError, match=r"Give strip_pruning\(model\)"):
         study(tfmot.sparsity.keras.prune_low_magnitude(mlp()))
 

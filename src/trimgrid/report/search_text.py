@@ -20,10 +20,10 @@ def answer_text(
 
     >>> half = AttemptInfo("half", 100, 50, 50, 4000, 1000, None, None, None, 0.02)
     >>> print(answer_text(half, None, "zipped_h5_size", "within 5 %", "mse").splitlines()[0])
-    The smallest within 5 % by its zipped .h5:
+    The smallest zipped .h5 within 5 %:
     """
-    head = f"The smallest {limit} by its {size_label(size)}:"
-    return f"{head}\n{attempt_text(best, original, error_name)}"
+    head = wrapped(f"The smallest {size_label(size)} {limit}:", _LINE_WIDTH)
+    return "\n".join([*head, attempt_text(best, original, error_name)])
 
 
 def learnt_text(
