@@ -41,16 +41,16 @@ BEGUN = {
 }  # of a run directory in which nothing is finished
 
 
-def command(
-    *arguments: str,
-    cwd: Path | None = None,
-    program: tuple[str, ...] = ("-m", "trimgrid"),
-    **variables: str,
-) -> Any:
-    """Run `trimgrid`, or another program with these arguments, in a process of its own."""
+def command(*arguments: str, cwd: Path | None = None, **variables: str) -> Any:
+    """Run `trimgrid` in a process of its own."""
+    return python("-m", "trimgrid", *arguments, cwd=cwd, **variables)
+
+
+def python(*arguments: str, cwd: Path | None = None, **variables: str) -> Any:
+    """Run Python with these arguments."""
     environment = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
     return subprocess.run(
-        [sys.executable, *program, *arguments],
+        [sys.executable, *arguments],
         cwd=cwd,
         env={**environment, **variables},
         capture_output=True,
@@ -115,14 +115,8 @@ def test_an_example_from_start_to_files(
     assert abs(results[0]["tflite_size"] / 7232 - 1) < 0.15
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     same, cache = ["example", "mlp", "--epochs", "2", "--seed", "7"], tmp_path / "cache"
-    again = command(
-        *same,
-        "--out",
-        "again",
-        cwd=tmp_path,
-        program=("-c", IMPORTED),
-        TRIMGRID_CACHE=str(cache),
-    )
+    arguments = ["-c", IMPORTED, *same, "--out", "again"]
+    again = python(*arguments, cwd=tmp_path, TRIMGRID_CACHE=str(cache))
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[-1] == "[]"
     assert list((cache / "jax").rglob("*-cache"))
