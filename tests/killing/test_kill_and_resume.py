@@ -20,7 +20,6 @@ from tests.killing.killer import (
     start,
 )
 
-KILLS = {"vectorized": 20, "sequential": 3}
 ATTEMPTS = {"vectorized": 20, "sequential": 6}  # the second compiles each of them
 
 
@@ -34,7 +33,7 @@ class NeverKilled:
     seconds: float
 
 
-@pytest.fixture(scope="module", params=["vectorized", "sequential"])
+@pytest.fixture(scope="module")
 def never_killed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> NeverKilled:
@@ -47,9 +46,18 @@ def never_killed(
     return NeverKilled(request.param, attempts, table, time.monotonic() - began)
 
 
-def test_killed_at_random_moments(never_killed: NeverKilled, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("never_killed", "kills"),
+    [
+        ("vectorized", 7),
+        pytest.param("vectorized", 20, marks=pytest.mark.slow),
+        pytest.param("sequential", 3, marks=pytest.mark.slow),
+    ],
+    indirect=["never_killed"],
+)
+def test_killed_at_random_moments(never_killed: NeverKilled, kills: int, tmp_path: Path) -> None:
     killer = Killer(random.Random(never_killed.engine), never_killed.seconds, never_killed.attempts)
-    kills, rounds = KILLS[never_killed.engine], 0
+    rounds = 0
     while killer.kills < kills:
         run_dir = tmp_path / f"round{rounds}"
         table = killer.until_done(run_dir, never_killed.engine, kills)
@@ -59,6 +67,11 @@ def test_killed_at_random_moments(never_killed: NeverKilled, tmp_path: Path) -> 
         rounds += 1
 
 
+@pytest.mark.parametrize(
+    "never_killed",
+    ["vectorized", pytest.param("sequential", marks=pytest.mark.slow)],
+    indirect=True,
+)
 def test_only_the_conversion_child_is_killed(never_killed: NeverKilled, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     process = start(run_dir, never_killed.engine, never_killed.attempts)
