@@ -43,6 +43,8 @@ SLOW = {
     ("mlp", "keras", "int8"),
     ("mlp", "keras", "int4"),
     ("two", "keras", "int4"),
+    ("cnn", "keras", "int4"),
+    ("lstm", "keras", "int4"),
     ("embedding", "keras", "int8"),
 }
 REFUSED = {
