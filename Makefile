@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Most of a test's time is compilation, which uses one core. A file's tests stay in one process.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo browser test test-all test-tfmot lint check lock bench clean
+.PHONY: setup demo browser test test-all tests-on-backends test-tfmot lint check lock bench clean
 
 setup: .venv/ready
 
@@ -26,9 +26,12 @@ browser:
 	cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund
 
 # The tests on JAX, then those that depend on the backend on TensorFlow too. `test-all` has those
-# marked as slow as well: twice the time.
+# marked as slow as well, also of `test-tfmot`: three times the time.
 test test-tfmot: SELECTED := -m "not slow"
-test test-all: setup
+test-all: tests-on-backends
+	$(MAKE) test-tfmot SELECTED=
+test: tests-on-backends
+tests-on-backends: setup
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SELECTED)
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(SELECTED) tests/backends
 
@@ -38,7 +41,7 @@ ORACLE := $(addprefix tests/tfmot/test_,schedule_decisions.py masks.py trainings
 BESIDE_TFMOT := .venv-tfmot/bin/python -m pytest -n 2 --dist worksteal
 test-tfmot: .venv-tfmot/ready
 	KERAS_BACKEND=jax $(BESIDE_TFMOT) $(SELECTED) $(ORACLE)
-	KERAS_BACKEND=tensorflow $(BESIDE_TFMOT) -k "those_of_tfmot" tests/tfmot/test_trainings.py
+	KERAS_BACKEND=tensorflow $(BESIDE_TFMOT) $(SELECTED) -k "those_of_tfmot" tests/tfmot/test_trainings.py
 	KERAS_BACKEND=jax $(BESIDE_TFMOT) $(SELECTED) $(addprefix --ignore=,$(ORACLE)) tests/tfmot
 
 .venv-tfmot/ready: .venv/ready requirements-tfmot.lock

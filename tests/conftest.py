@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 
+gc.disable()  # until all is imported: `pytest_collection_finish`
 settings.register_profile("trimgrid", deadline=None, derandomize=True)
 settings.load_profile("trimgrid")
 
@@ -32,6 +34,13 @@ if os.environ["KERAS_BACKEND"] == "jax":
     # Two host devices whatever the machine, so that the tests see attempts on several. The setting
     # of this process, not of the environment: programs that tests start choose for themselves.
     jax.config.update("jax_num_cpu_devices", 2)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of every later collection of garbage, as a program does."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,6 +60,29 @@ def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder / "jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@pytest.fixture(scope="module")
+def one_child() -> Iterator[None]:
+    """One child process that converts for all exports of a module's tests: its imports take long.
+
+    Without it each export starts its own and ends it.
+    """
+    from trimgrid.export.child_queue import ChildrenQueue
+
+    class Lent(ChildrenQueue):
+        def close(self) -> None:
+            """Not by who borrowed it."""
+
+        def end(self) -> None:
+            super().close()
+
+    lent = Lent(limit=1)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("exporting", "latency"):
+            patch.setattr(f"trimgrid.export.{module}.ChildrenQueue", lambda limit: lent)
+        yield
+    lent.end()
 
 
 @pytest.fixture

@@ -24,6 +24,16 @@ KEYS = [
     "keras_size", "zipped_keras_size", "tflite_size", "zipped_tflite_size", "error", "errors",
     "latency_ms", "shrunk", "status", "forms",
 ]  # fmt: skip
+# A run in a process that says at its end what it imported; the child that converts has TensorFlow.
+IMPORTED = """
+import sys
+from trimgrid.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as ended:
+    assert not ended.code, ended.code
+print([name for name in ("tensorflow", "pandas", "sklearn") if name in sys.modules])
+"""
 BEGUN = {
     "manifest.json",
     "progress.json",
@@ -33,9 +43,14 @@ BEGUN = {
 
 def command(*arguments: str, cwd: Path | None = None, **variables: str) -> Any:
     """Run `trimgrid` in a process of its own."""
+    return python("-m", "trimgrid", *arguments, cwd=cwd, **variables)
+
+
+def python(*arguments: str, cwd: Path | None = None, **variables: str) -> Any:
+    """Run Python with these arguments."""
     environment = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
     return subprocess.run(
-        [sys.executable, "-m", "trimgrid", *arguments],
+        [sys.executable, *arguments],
         cwd=cwd,
         env={**environment, **variables},
         capture_output=True,
@@ -70,7 +85,9 @@ def run_main(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_an_example_from_start_to_files(tmp_path: Path) -> None:
+def test_an_example_from_start_to_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     done = command("example", "mlp", "--epochs", "2", "--seed", "7", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "runs" / "mlp"
@@ -96,16 +113,21 @@ def test_an_example_from_start_to_files(tmp_path: Path) -> None:
     assert lines[2].startswith("Engine: vectorized on jax, ")
     assert "side by side" in lines[3] or "one after the other" in lines[3]
     assert abs(results[0]["tflite_size"] / 7232 - 1) < 0.15
-    again = command(
-        "example", "mlp", "--epochs", "2", "--seed", "7", "--out", "again", cwd=tmp_path
-    )
-    assert again.returncode == 0
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    same, cache = ["example", "mlp", "--epochs", "2", "--seed", "7"], tmp_path / "cache"
+    arguments = ["-c", IMPORTED, *same, "--out", "again"]
+    again = python(*arguments, cwd=tmp_path, TRIMGRID_CACHE=str(cache))
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.splitlines()[-1] == "[]"
+    assert list((cache / "jax").rglob("*-cache"))
     for name in files - {"report.html"}:  # which tells the command, the time and the folder
         assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes(), name
-    more = command("example", "mlp", "--epochs", "2", "--seed", "7", cwd=tmp_path)
-    assert more.returncode == 0, more.stderr
-    assert more.stderr.splitlines()[1] == "Going on in runs/mlp: 12 of 12 are finished."
-    assert more.stdout == done.stdout
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    assert run_main(*same) == 0
+    more = capsys.readouterr()
+    assert "Going on in runs/mlp: 12 of 12 are finished." in more.err.splitlines()
+    assert more.out == done.stdout
 
 
 @pytest.mark.slow

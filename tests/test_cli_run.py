@@ -336,7 +336,9 @@ def test_bad_input(
     assert told.out == ""
 
 
-def test_export_and_what_is_shown_of_it(finished: Path) -> None:
+def test_export_and_what_is_shown_of_it(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     done = command(
         "export", "runs/model", "slow ramp", "-o", "small.tflite", "--quantize", "float16",
         cwd=finished,
@@ -347,19 +349,19 @@ def test_export_and_what_is_shown_of_it(finished: Path) -> None:
     (entry,) = load_results(finished / "runs" / "model")["slow ramp"].exports
     assert entry["file"] == str(finished / "small.tflite")
     assert entry["error"] == pytest.approx(entry["keras_error"], rel=0.05)
-    as_json = command(
-        "export", "runs/model", "-o", "best.keras", "--max-error", "1e9", "--json", cwd=finished
-    )
-    assert json.loads(as_json.stdout)["max_difference"] == 0
-    refused = command(
-        "export", "runs/model", "slow ramp", "-o", "x.h5", "--quantize", "int8", cwd=finished
-    )
-    assert refused.returncode == 2
-    assert "Traceback" not in refused.stderr
-    shown = command("show", "runs/model", cwd=finished)
-    assert "small.tflite" in shown.stdout
+    monkeypatch.chdir(finished)
+    capsys.readouterr()
+    best = ["export", "runs/model", "-o", "best.keras", "--max-error", "1e9", "--json"]
+    assert code_of(*best) == 0
+    assert json.loads(capsys.readouterr().out)["max_difference"] == 0
+    refused = ["export", "runs/model", "slow ramp", "-o", "x.h5", "--quantize", "int8"]
+    assert code_of(*refused) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert code_of("show", "runs/model") == 0
+    assert "small.tflite" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("one_child")
 def test_latency_and_what_is_shown_of_it(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of("latency", run, "slow ramp", "--seconds", "0.5") == 0
     told = capsys.readouterr()
@@ -380,6 +382,7 @@ def test_latency_and_what_is_shown_of_it(run: str, capsys: pytest.CaptureFixture
     assert [each["model"] for each in told_json["files"]] == [original.name] * 2
 
 
+@pytest.mark.usefixtures("one_child")
 def test_exports_without_zeros_and_without_idle_units(
     run: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -409,7 +412,9 @@ def test_a_study_file(finished: Path) -> None:
     assert "only the study itself knows" in exported.stdout
 
 
-def test_a_study_file_that_raises(finished: Path) -> None:
+def test_a_study_file_that_raises(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (finished / "wrong.py").write_text("import numpy as np\n\nstudy = np.zeros(3)[7]\n")
     done = command("run", "wrong.py", cwd=finished)
     assert done.returncode == 2
@@ -417,9 +422,9 @@ def test_a_study_file_that_raises(finished: Path) -> None:
     assert "IndexError: index 7 is out of bounds" in done.stderr
     assert "runpy" not in done.stderr
     (finished / "none.py").write_text("study = 3\n")
-    done = command("run", "none.py", cwd=finished)
-    assert done.returncode == 2
-    assert "whose study is int" in done.stderr
+    monkeypatch.chdir(finished)
+    assert code_of("run", "none.py") == 2
+    assert "whose study is int" in capsys.readouterr().err
 
 
 def test_an_export_is_quantized_as_what_was_measured(
@@ -434,14 +439,19 @@ def test_an_export_is_quantized_as_what_was_measured(
 
 
 def test_rm(finished: Path, tmp_path: Path) -> None:
-    done = command("run", "study.py", "--no-tflite", "--run-dir", str(tmp_path), cwd=finished)
+    run = shutil.copytree(finished / "runs" / "model", tmp_path / "run")
+    done = command("rm", str(run), "const sparsity 0.8", cwd=finished)
     assert done.returncode == 0, done.stderr
-    done = command("rm", str(tmp_path), "const sparsity 0.5", cwd=finished)
-    assert done.returncode == 0
-    assert [info.name for info in load_results(tmp_path)] == ["original (unpruned)"]
+    assert [info.name for info in load_results(run)] == [
+        "original (unpruned)", "const sparsity 0.3", "slow ramp",
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    # An example shows it of SIGTERM, too: `test_an_end_that_is_asked_for_saves_what_is_done`.
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+)
 def test_a_signal_and_going_on(finished: Path, tmp_path: Path, number: signal.Signals) -> None:
     arguments = ["run", "--model", "model.keras", "--data", "data.npz", "--epochs", "20000",
                  "--grid", "grid.toml", "--no-tflite", "--run-dir"]  # fmt: skip

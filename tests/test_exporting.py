@@ -39,6 +39,15 @@ from trimgrid.report.export_text import export_text
 from trimgrid.shrinking.shrunk import Shrunk
 
 PAIRS = [(file_format, quantize) for file_format in FORMATS for quantize in FORMATS[file_format]]
+# Keras compiles much for these, and quantizes the dense layers and embeddings of others as well.
+SLOW = {
+    ("mlp", "keras", "int8"),
+    ("mlp", "keras", "int4"),
+    ("two", "keras", "int4"),
+    ("cnn", "keras", "int4"),
+    ("lstm", "keras", "int4"),
+    ("embedding", "keras", "int8"),
+}
 REFUSED = {
     ("cnn", "keras", "int8"): r"leaves 3,888 of 4,008 weights in kernels as they are: it quantizes",
     ("cnn", "keras", "int4"): r"leaves 3,888 of 4,008 weights in kernels as they are: it quantizes",
@@ -193,8 +202,13 @@ def custom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     sys.path.remove(str(folder))
 
 
-@pytest.mark.parametrize(("file_format", "quantize"), PAIRS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "file_format", "quantize"),
+    [
+        pytest.param(*each, marks=[pytest.mark.slow] if each in SLOW else [])
+        for each in ((name, *pair) for name in MODELS for pair in PAIRS)
+    ],
+)
 def test_a_checked_file_or_the_reason(
     name: str,
     file_format: str,
@@ -492,6 +506,10 @@ def test_an_error_that_is_no_number_is_null(
     assert (told["error"], told["keras_error"]) == (None, None)
 
 
+DIED = r"^The process that converts died of SIGSEGV"
+LIED = r"^The converted file differs from the Keras prediction by .*Nothing was written"
+
+
 def odd_case(custom: ModuleType, what: str, folder: Path) -> Case:
     dense = layers.Dense(4)
     model = keras.Sequential([keras.Input((4,), batch_size=None), dense, custom.Odd("as it is")])
@@ -501,12 +519,16 @@ def odd_case(custom: ModuleType, what: str, folder: Path) -> Case:
     return case
 
 
-@pytest.mark.parametrize("suffix", ["tflite", "onnx"])
 @pytest.mark.parametrize(
-    ("what", "reason"),
+    ("what", "suffix", "reason"),
     [
-        ("die", r"^The process that converts died of SIGSEGV"),
-        ("lie", r"^The converted file differs from the Keras prediction by .*Nothing was written"),
+        pytest.param(what, suffix, reason, marks=[pytest.mark.slow] if slow else [])
+        for what, reason, suffix, slow in (
+            ("die", DIED, "tflite", False),
+            ("die", DIED, "onnx", True),  # each death takes two children's starts
+            ("lie", LIED, "tflite", False),
+            ("lie", LIED, "onnx", False),
+        )
     ],
 )
 def test_a_failure_leaves_what_was_there(
@@ -620,8 +642,17 @@ print(keras.backend.backend(), "tensorflow" in sys.modules, random.getstate() ==
     assert done.stdout.split() == ["jax", "False", "True"]
 
 
-@pytest.mark.parametrize("quantize", ["none", "float16"])
-@pytest.mark.parametrize("name", ["mlp", "cnn", "embedding"])
+@pytest.mark.parametrize(
+    ("name", "quantize"),
+    [
+        ("mlp", "none"),
+        ("cnn", "float16"),
+        ("embedding", "none"),
+        pytest.param("mlp", "float16", marks=pytest.mark.slow),
+        pytest.param("cnn", "none", marks=pytest.mark.slow),
+        pytest.param("embedding", "float16", marks=pytest.mark.slow),
+    ],
+)
 def test_zeros_are_left_out_of_the_file(
     name: str,
     quantize: str,
@@ -718,7 +749,14 @@ def test_what_can_not_be_sparse(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["a.tflite", "a.keras", "a.h5", "a.onnx"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.tflite",
+        "a.h5",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("a.keras", "a.onnx")),
+    ],
+)
 def test_units_that_do_nothing_are_left_out(
     name: str, cases: Callable[[str], Case], children: ChildrenQueue, tmp_path: Path
 ) -> None:
@@ -818,7 +856,9 @@ def test_where_sparse_storage_saves_nothing_the_dense_file_is_exported(
     assert "no tensor has so many" in export_text(exported, "loss")
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
+)
 def test_half_precision_rounds_sums_of_fewer_numbers_otherwise(
     policy: str, dtype_policy: Any, tmp_path: Path
 ) -> None:

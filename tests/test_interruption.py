@@ -110,6 +110,8 @@ def test_in_another_thread_nothing_changes() -> None:
 TRAINING = """
 import signal, sys
 from pathlib import Path
+from trimgrid.startup import start_keras
+start_keras()
 import keras, numpy as np
 from trimgrid.run_directory.checkpoints import Checkpoints
 from trimgrid.data.sources import ArrayData

@@ -17,9 +17,11 @@ from trimgrid.errors import InputError
 from trimgrid.examples import lstm
 from trimgrid.models import copy_model
 
-# Both in one process: the 400 calls one by one, and the one call for a first and a second model.
+# Both in one process: the 150 calls one by one, and the one call for a first and a second model.
 PROGRAM = """
 import json, sys, time
+from trimgrid.startup import start_keras
+start_keras()
 import keras, numpy as np
 from trimgrid.examples import lstm
 
@@ -32,14 +34,14 @@ window = split.test[0].copy()
 # Each backend's quicker way to predict one batch.
 on_jax = keras.config.backend() == "jax"
 expected = []
-for _ in range(400):
+for _ in range(150):
     prediction = model.predict(window, verbose=0) if on_jax else model.predict_on_batch(window)
     expected.append(float(prediction[0, 0]))
     window = np.concatenate([window[:, 1:], prediction[:, np.newaxis]], axis=1)
 seconds = []
 for each in (model, model.__class__.from_config(model.get_config())):
     begin = time.perf_counter()
-    values = lstm.forecast(each, split.test[0])
+    values = lstm.forecast(each, split.test[0], 150)
     seconds.append(time.perf_counter() - begin)
     if each is model:
         got = values[0].tolist()

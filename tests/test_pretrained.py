@@ -28,7 +28,7 @@ from trimgrid.runs.results import load_results
 
 GRID = """
 [[grid]]
-target_sparsity = [0.5, 0.8, 0.95]
+target_sparsity = [0.8, 0.95]
 frequency = 3
 """
 
@@ -101,7 +101,7 @@ def test_the_model_is_as_it_was_trained() -> None:
 
 def test_the_smallest_that_still_knows_faces(folder: Path) -> None:
     results = load_results(folder / "runs" / "rnet")
-    assert [info.status for info in results] == ["ok"] * 4
+    assert [info.status for info in results] == ["ok"] * 3
     assert results.settings["backend"] == "tensorflow", "convolutions on a CPU"
     assert results.original.error == 0
     best = json.loads(command("best", "runs/rnet", "--max-error", "0.05", "--json", cwd=folder))
@@ -114,7 +114,11 @@ def test_the_smallest_that_still_knows_faces(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("file", "quantize", "allowed"),
-    [("face.tflite", "int8", 0.05), ("face.tflite", "none", 0.0), ("face.onnx", "none", 0.0)],
+    [
+        ("face.tflite", "int8", 0.05),
+        pytest.param("face.tflite", "none", 0.0, marks=pytest.mark.slow),
+        pytest.param("face.onnx", "none", 0.0, marks=pytest.mark.slow),
+    ],
 )
 def test_the_file_to_ship_still_knows_them(
     folder: Path, file: str, quantize: str, allowed: float

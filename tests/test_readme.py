@@ -6,6 +6,7 @@ import json
 import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import pytest
 from keras import layers
 
 import trimgrid
+from trimgrid.cli import main
 from trimgrid.latency import Latency
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +29,7 @@ FILE = re.compile(r"# (\w+\.(?:py|toml))\n")
 # What sets up the machine, takes minutes or waits for someone to look; tests elsewhere cover it.
 NOT_RUN = ("make ", "pip ", "trimgrid example ")
 # Less of the same, to save time.
-SMALLER = {"repeats=5": "repeats=2"}
+SMALLER = {"repeats=5": "repeats=2", "latency runs/model": "latency runs/model --seconds 0.5"}
 
 
 def blocks(page: str, *languages: str) -> Iterator[tuple[str, str]]:
@@ -40,8 +42,9 @@ def blocks(page: str, *languages: str) -> Iterator[tuple[str, str]]:
 def run_page(page: str, names: dict[str, Any]) -> None:
     """Run a page from its start to its end, in the current folder.
 
-    A block whose first line names a file becomes that file; `python FILE` and other blocks of
-    Python run in this process, where warnings are errors, and other commands in a shell.
+    A block whose first line names a file becomes that file; `python FILE`, `trimgrid` and other
+    blocks of Python run in this process, which has all imports and where warnings are errors, and
+    other commands in a shell.
     """
     for language, text in blocks(page, "python", "sh", "toml"):
         for long, short in SMALLER.items():
@@ -62,6 +65,12 @@ def run_line(line: str) -> None:
     script = re.search(r"\bpython (\w+\.py)$", line)
     if script:
         runpy.run_path(script[1], run_name="__main__")
+        return
+    words = shlex.split(line, comments=True)
+    if words[0] == "trimgrid" and ">" not in words:
+        with pytest.raises(SystemExit) as ended:
+            main(words[1:])
+        assert not ended.value.code, line
         return
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
@@ -111,6 +120,7 @@ def test_the_readme_runs_from_start_to_end(names: dict[str, Any]) -> None:
     assert Path("small.tflite").exists()
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs_from_start_to_end(names: dict[str, Any], tmp_path: Path) -> None:
     run_page("docs/tutorial.md", names)
     results = trimgrid.load_results("runs/digits")

@@ -213,11 +213,8 @@ def test_the_second_process_finds_what_the_first_compiled(cache: Path) -> None:
     assert cache.stat().st_mode & 0o777 == 0o700
     assert printed(COMPILING).splitlines() == [first, f"{misses} 0"]
     assert sorted(cache.rglob("*-cache")) == files
-
-
-def test_half_a_file_in_the_cache_is_as_good_as_none(cache: Path) -> None:
-    first = printed(COMPILING).splitlines()[0]
-    for file in cache.rglob("*-cache"):
+    # Half a file is as good as none.
+    for file in files:
         file.write_bytes(file.read_bytes()[:200])
     done = python(COMPILING)
     assert done.returncode == 0
@@ -291,25 +288,7 @@ print(sorted(names & set(sys.modules)))
     assert printed(code) == "[]"
 
 
-def test_a_run_on_jax_does_without_tensorflow(tmp_path: Path, cache: Path) -> None:
-    """Not in this process, that is: the child that converts has it."""
-    code = f"""
-import sys
-from trimgrid.cli import main
-try:
-    main(["example", "mlp", "--epochs", "1", "--out", {str(tmp_path / "out")!r}])
-except SystemExit as ended:
-    assert not ended.code, ended.code
-print([name for name in ("tensorflow", "pandas", "sklearn") if name in sys.modules])
-"""
-    assert printed(code).splitlines()[-1] == "[]"
-    assert list(cache.rglob("*-cache"))
-
-
-@pytest.mark.parametrize("command", ["inspect", "size"])
-def test_looking_at_a_file_does_without_tensorflow(
-    tmp_path: Path, cache: Path, command: str
-) -> None:
+def test_looking_at_a_file_does_without_tensorflow(tmp_path: Path, cache: Path) -> None:
     import keras
 
     file = tmp_path / "model.keras"
@@ -317,10 +296,12 @@ def test_looking_at_a_file_does_without_tensorflow(
     code = f"""
 import sys
 from trimgrid.cli import main
-try:
-    main([{command!r}, {str(file)!r}])
-except SystemExit as ended:
-    assert not ended.code, ended.code
-print("tensorflow" in sys.modules)
+for command in ("inspect", "size"):
+    try:
+        main([command, {str(file)!r}])
+    except SystemExit as ended:
+        assert not ended.code, ended.code
+    print("tensorflow" in sys.modules)
 """
-    assert printed(code).splitlines()[-1] == "False"
+    said = [line for line in printed(code).splitlines() if line in ("True", "False")]
+    assert said == ["False", "False"]

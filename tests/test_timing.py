@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from keras import layers
 
 from trimgrid.cores import usable_cores
 from trimgrid.errors import InputError, RunError
-from trimgrid.export.child_queue import ChildrenQueue
 from trimgrid.export.exporting import export_model
 from trimgrid.export.files import write_keras
 from trimgrid.export.latency import LatencyModel, measure_latency
@@ -54,18 +52,16 @@ def models(folder: Path, inputs: int, other: str) -> list[LatencyModel]:
 
 
 @pytest.fixture(scope="module")
-def two_sizes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
+def two_sizes(one_child: None, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A small and a large `.tflite`: the second has 400 times the products."""
     folder = tmp_path_factory.mktemp("sizes")
-    children = ChildrenQueue(limit=1)
     paths = []
     for inputs, units in ((32, 32), (640, 640)):
         keras.utils.set_random_seed(0)
         write_keras(dense(inputs, units, "dense"), folder / "model.keras")
         paths.append(folder / f"{inputs}.tflite")
-        export_model(folder / "model.keras", paths[-1], samples=rows(inputs), children=children)
-    yield paths
-    children.close()
+        export_model(folder / "model.keras", paths[-1], samples=rows(inputs))
+    return paths
 
 
 def test_all_have_their_turn_in_each_round() -> None:
@@ -112,6 +108,7 @@ def test_a_file_that_can_not_be_run(two_sizes: list[Path], tmp_path: Path) -> No
         time_files(files, two_sizes, seconds=0)
 
 
+@pytest.mark.usefixtures("one_child")
 def test_dense_and_sparse_beside_the_original(tmp_path: Path) -> None:
     measured = measure_latency(models(tmp_path, 16, "pruned"), samples=rows(16), seconds=0.5)
     found = [(file.model, file.quantize, file.storage) for file in measured.files]
@@ -132,6 +129,7 @@ def test_dense_and_sparse_beside_the_original(tmp_path: Path) -> None:
     assert max(map(len, latency_text(measured).splitlines())) <= 80
 
 
+@pytest.mark.usefixtures("one_child")
 def test_too_few_zeros_save_nothing(tmp_path: Path) -> None:
     original, _ = models(tmp_path, 16, "pruned")
     same = LatencyModel("same", original.file, pruned=True)

@@ -73,7 +73,14 @@ def test_masks_of_the_oracle_in_fit(allocation: Allocation, results: Results) ->
     assert sum(mask.sum() for mask in wanted) == masks.kept_count(128, 0.7)
 
 
-@pytest.mark.parametrize("allocation", ALLOCATIONS)
+# All four are in fit above.
+@pytest.mark.parametrize(
+    "allocation",
+    [
+        pytest.param(each, marks=[] if each in ("uniform", "lamp") else [pytest.mark.slow])
+        for each in ALLOCATIONS
+    ],
+)
 def test_step_0_in_a_plain_fit(allocation: str) -> None:
     model = model_of()
     wanted = expected(model, Allocation(allocation), np.array([0.5]))

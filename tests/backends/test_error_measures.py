@@ -122,7 +122,17 @@ METRICS: list[tuple[str, Any, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "metric", "name"), METRICS)
+# Of each kind and of each way to name a metric others are left.
+SLOW = {
+    *("root_mean_squared_error", "1 - cosine_similarity", "1 - acc", "1 - precision"),
+    "1 - CategoricalAccuracy",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "name"),
+    [pytest.param(*each, marks=[pytest.mark.slow] if each[2] in SLOW else []) for each in METRICS],
+)
 def test_metrics_are_those_of_evaluate(kind: str, metric: Any, name: str) -> None:
     measured, y = model(kind), TARGETS[kind]
     given = isinstance(metric, keras.metrics.Metric)

@@ -163,8 +163,15 @@ def settled(browser: WebDriver) -> None:
 
 
 @pytest.mark.parametrize("kind", RUNS)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (390, "light"),
+        (1440, "dark"),
+        pytest.param(390, "dark", marks=pytest.mark.slow),
+        pytest.param(1440, "light", marks=pytest.mark.slow),
+    ],
+)
 def test_it_opens_quietly_and_fits(
     browser: WebDriver, shown: Any, kind: str, scheme: str, width: int, tmp_path: Path
 ) -> None:
@@ -191,7 +198,9 @@ def test_all_can_read_it(browser: WebDriver, shown: Any, kind: str, scheme: str)
     assert axe_violations(browser) == []
 
 
-@pytest.mark.parametrize("kind", ["curve", "classes", "hostile", "large"])
+@pytest.mark.parametrize(
+    "kind", ["curve", "classes", "hostile", pytest.param("large", marks=pytest.mark.slow)]
+)
 def test_the_pick_is_that_of_best(browser: WebDriver, shown: Any, kind: str) -> None:
     results = shown(kind)
     sizes: list[str] = browser.execute_script(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import warnings
-
-import pytest
 
 TFMOT_INSTALLED = importlib.util.find_spec("tensorflow_model_optimization") is not None
 collect_ignore_glob = [] if TFMOT_INSTALLED else ["*"]
@@ -14,10 +11,3 @@ if TFMOT_INSTALLED:
     with warnings.catch_warnings():  # its import compares versions in a way that is deprecated
         warnings.simplefilter("ignore", DeprecationWarning)
         import tensorflow_model_optimization  # noqa: F401
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _imports_are_not_collected() -> None:
-    """What was imported is left out of every later garbage collection: a third of the time."""
-    gc.collect()
-    gc.freeze()

@@ -22,7 +22,7 @@ from tests.tfmot.side_by_side import (
 from trimgrid import Training
 from trimgrid.data.sources import open_data
 
-RANDOM = 52  # seeded configurations
+RANDOM, NOT_SLOW = 52, 16  # seeded configurations
 ROWS = 120  # of the embedding: more than a batch looks up
 
 
@@ -141,8 +141,14 @@ def with_schedule(case: Case, **changed: Any) -> Case:
     return replace(case, schedule=(name, arguments | changed))
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [
+        *((name, "adam") for name in MODELS),
+        ("mlp", "sgd"),
+        *(pytest.param(name, "sgd", marks=pytest.mark.slow) for name in MODELS if name != "mlp"),
+    ],
+)
 def test_masks_and_weights_are_those_of_tfmot(name: str, optimizer: str) -> None:
     case = case_of(name, OPTIMIZERS[optimizer])
     start = start_of(case)
@@ -154,7 +160,13 @@ def test_masks_and_weights_are_those_of_tfmot(name: str, optimizer: str) -> None
 
 
 @pytest.mark.filterwarnings("ignore:.*It stops at:UserWarning")
-@pytest.mark.parametrize("seed", range(RANDOM))
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(seed, marks=[] if seed < NOT_SLOW else [pytest.mark.slow])
+        for seed in range(RANDOM)
+    ],
+)
 def test_random_configurations(seed: int) -> None:
     case = random_case(seed)
     start = start_of(case)
@@ -178,8 +190,24 @@ WRONG: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("side", ["theirs", "ours"])
-@pytest.mark.parametrize("what", WRONG)
+@pytest.mark.parametrize(
+    ("what", "side"),
+    [
+        ("updates a step later", "theirs"),
+        ("more updates", "ours"),
+        ("a sparsity", "theirs"),
+        ("a power", "ours"),
+        *(
+            pytest.param(what, side, marks=pytest.mark.slow)
+            for what, side in (
+                ("updates a step later", "ours"),
+                ("more updates", "theirs"),
+                ("a sparsity", "ours"),
+                ("a power", "theirs"),
+            )
+        ),
+    ],
+)
 def test_a_wrong_schedule_on_either_side_is_found(right: Any, what: str, side: str) -> None:
     case, start, theirs, ours = right
     compare(theirs, ours)
