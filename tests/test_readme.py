@@ -39,6 +39,13 @@ def blocks(page: str, *languages: str) -> Iterator[tuple[str, str]]:
             yield language, text
 
 
+def smaller(text: str) -> str:
+    """The code with less of the same."""
+    for long, short in SMALLER.items():
+        text = text.replace(long, short)
+    return text
+
+
 def run_page(page: str, names: dict[str, Any]) -> None:
     """Run a page from its start to its end, in the current folder.
 
@@ -47,8 +54,7 @@ def run_page(page: str, names: dict[str, Any]) -> None:
     other commands in a shell.
     """
     for language, text in blocks(page, "python", "sh", "toml"):
-        for long, short in SMALLER.items():
-            text = text.replace(long, short)
+        text = smaller(text)
         named = FILE.match(text)
         if named:
             Path(named[1]).write_text(text, encoding="utf-8")
@@ -100,13 +106,14 @@ def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "page", ["docs/pruning.md", "docs/article.md", "docs/training.md", "docs/notebooks.md"]
+    "page",
+    [f"docs/{name}.md" for name in ("pruning", "article", "training", "notebooks", "searching")],
 )
 def test_the_python_on_a_page_runs(page: str, names: dict[str, Any]) -> None:
     found = [text for _, text in blocks(page, "python")]
     assert found
     for text in found:
-        exec(compile(text, page, "exec"), names)
+        exec(compile(smaller(text), page, "exec"), names)
 
 
 def test_the_readme_runs_from_start_to_end(names: dict[str, Any]) -> None:
