@@ -70,13 +70,13 @@ def test_sensitivity_of_a_model(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["sensitivity"], "needs a study file, or a model, its data"),
+        (["sensitivity"], "A study file says what is studied"),
         (["sensitivity", "none.py"], "A study file must exist"),
         (["sensitivity", ".", "--data", "data.npz"], "Received: . and --data"),
         (["sensitivity", "."], "not a run directory|manifest"),
-        (["search"], "needs a study file, or a model, its data and epochs"),
+        (["search"], "trimgrid search --model model.keras"),
         (["search", *STUDY, *SMALL, "--size", "weight"], "size must be one of"),
-        (["search", *STUDY, *SMALL, "--size", "tflite_size"], "the size that it looks for"),
+        (["search", *STUDY, *SMALL, "--size", "zipped_tflite_size"], "the size that it looks for"),
         (["search", *STUDY, *SMALL, "--max-increase", "five"], "A share must be a number"),
     ],
 )

@@ -60,7 +60,7 @@ def test_a_rung_is_an_epoch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("epochs", "expected"), [(1, []), (2, [1]), (3, [1]), (4, [1, 2]), (100, [25, 50])]
+    ("epochs", "expected"), [(1, []), (2, [1]), (3, [1, 2]), (4, [2, 3]), (100, [50, 75])]
 )
 def test_rungs(epochs: int, expected: list[int]) -> None:
     assert rungs_of(epochs) == expected

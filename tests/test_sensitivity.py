@@ -61,22 +61,33 @@ def test_how_far_a_tensor_goes_alone(errors: list[float], limit: float, reach: f
     assert found == {"a": pytest.approx(reach)}
 
 
+LEVELS = st.sampled_from([0.5, 1.0, 1.0, 1.0, 2.0, 5.0, 100.0, math.inf])
+
+
+@given(
+    st.lists(st.lists(LEVELS, min_size=3, max_size=3), min_size=1, max_size=4),
+    st.floats(0.0, 0.99),
+)
+def test_shares_have_the_sparsity_in_all(errors: list[list[float]], sparsity: float) -> None:
+    """Errors that stand still, jump, fall or have no end: what goes is what was asked for."""
+    found = made(**{f"t{i}": (10 * (i + 1), each) for i, each in enumerate(errors)})
+    shares = found.shares(sparsity)
+    gone = sum(found.weights[each] * share for each, share in shares.items())
+    assert gone == pytest.approx(sparsity * sum(found.weights.values()), abs=1e-6)
+    assert all(0 <= share <= 1 for share in shares.values())
+
+
 @given(st.lists(st.lists(st.floats(1.0, 100.0), min_size=3, max_size=3), min_size=1, max_size=4))
-def test_shares_have_the_sparsity_in_all_and_one_cost(errors: list[list[float]]) -> None:
+def test_shares_have_one_cost(errors: list[list[float]]) -> None:
     found = made(**{f"t{i}": (10 * (i + 1), each) for i, each in enumerate(errors)})
     shares = found.shares(0.5)
-
-    def gone(shares: dict[str, float]) -> float:
-        return sum(found.weights[each] * share for each, share in shares.items())
-
     wanted = 0.5 * sum(found.weights.values())
-    assert gone(shares) >= wanted
     for level in np.linspace(1.0, 100.0, 500):
         alike = found.largest(max_error=float(level), max_increase=1000)
-        if gone(alike) >= wanted:  # the first level that is dear enough
-            assert all(shares[each] <= alike[each] + 1e-9 for each in shares)
+        if sum(found.weights[each] * share for each, share in alike.items()) >= wanted:
+            assert all(shares[each] <= alike[each] + 1e-6 for each in shares)
             break
-        assert all(alike[each] <= shares[each] + 1e-9 for each in shares)
+        assert all(alike[each] <= shares[each] + 1e-6 for each in shares)
 
 
 def test_who_is_to_be_spared() -> None:
@@ -87,8 +98,8 @@ def test_who_is_to_be_spared() -> None:
     assert "dear" in repr(dear)
 
 
-def test_more_than_was_looked_at_gives_the_most_of_it() -> None:
-    assert TWO.shares(0.9) == {"a": 0.75, "b": 0.75}
+def test_beyond_what_was_looked_at_all_go_on_at_the_same_pace() -> None:
+    assert TWO.shares(0.9) == {"a": pytest.approx(0.9), "b": pytest.approx(0.9)}
 
 
 def test_tables() -> None:

@@ -35,14 +35,14 @@ class Sensitivity(Sequence[SensitivityPoint]):
     has a point at the same sparsities.
 
     >>> points = [
-    ...     SensitivityPoint("in/kernel", 300, 0.5, 0.1),
-    ...     SensitivityPoint("in/kernel", 300, 0.9, 0.2),
-    ...     SensitivityPoint("out/kernel", 100, 0.5, 0.3),
-    ...     SensitivityPoint("out/kernel", 100, 0.9, 0.9),
+    ...     SensitivityPoint("in/kernel", 300, 0.5, 1.0),
+    ...     SensitivityPoint("in/kernel", 300, 0.75, 2.0),
+    ...     SensitivityPoint("out/kernel", 100, 0.5, 3.0),
+    ...     SensitivityPoint("out/kernel", 100, 0.75, 9.0),
     ... ]
-    >>> found = Sensitivity(points, original_error=0.1, error_name="loss: mse")
+    >>> found = Sensitivity(points, original_error=1.0, error_name="loss: mse")
     >>> found.largest(max_increase=0.5)
-    {'in/kernel': 0.7, 'out/kernel': 0.125}
+    {'in/kernel': 0.625, 'out/kernel': 0.125}
     >>> found.spare()
     ['out/kernel']
     """
@@ -99,30 +99,48 @@ class Sensitivity(Sequence[SensitivityPoint]):
         `max_increase` over the error of the model as it is, 0.05 without any limit. Between two
         points the error is taken to grow in a straight line, and never to fall.
 
-        Raises `InputError` for limits that are no finite numbers.
+        Raises `InputError` for limits that are no finite numbers, and `RunError` for a
+        `max_increase` where the original's error is not finite.
         """
         limit = error_limit(self.original_error, max_error, max_increase)
-        return {tensor: self._reached(tensor, limit) for tensor in self.weights}
+        return self._reaches(limit)
 
     def shares(self, sparsity: float) -> dict[str, float]:
         """Return the sparsity of each tensor with which the model has `sparsity` in all.
 
         Each tensor is pruned so far that its own error, pruned alone, is the same: the smallest one
         at which enough weights go. That is what loses least if what one tensor loses does not
-        depend on the others, which is an approximation: they are trained together. The largest
-        sparsity that was looked at is never exceeded.
+        depend on the others, which is an approximation: they are trained together. Where more goes
+        at that error, because errors stay the same for a while or jump, all tensors stop at the
+        same share of that last way; and beyond the largest sparsity that was looked at all go on at
+        the same pace.
 
         Raises `InputError` for a sparsity outside [0, 1).
         """
         wanted = check_sparsity("sparsity", sparsity) * sum(self.weights.values())
-        levels = [error for *_, error in self._points if math.isfinite(error)]
-        low, high = self.original_error, max([*levels, self.original_error])
-        if self._pruned(high) < wanted:  # errors beyond all numbers, or less than was asked for
-            return {tensor: max(self.sparsities) for tensor in self.weights}
+        levels = [point.error for point in self._points if math.isfinite(point.error)]
+        low, high = -math.inf, max([*levels, self.original_error])
+        if self._pruned(high) >= wanted:
+            low, high = self._between(wanted, high)
+            begin, end = self._reaches(low), self._reaches(high)
+        else:  # errors beyond all numbers, or more than was looked at
+            begin = self._reaches(high)
+            end = dict.fromkeys(self.weights, max(self.sparsities))
+            if self._sum(end) < wanted:
+                begin, end = end, dict.fromkeys(self.weights, 1.0)
+        way = self._sum(end) - self._sum(begin)
+        part = (wanted - self._sum(begin)) / way if way > 0 else 1.0
+        return {each: begin[each] + part * (end[each] - begin[each]) for each in self.weights}
+
+    def _between(self, wanted: float, high: float) -> tuple[float, float]:
+        """Two levels next to each other: at the first too few weights go, at the second enough."""
+        if self._pruned(self.original_error) >= wanted:
+            return -math.inf, self.original_error
+        low = self.original_error
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
             low, high = (low, middle) if self._pruned(middle) >= wanted else (middle, high)
-        return {tensor: self._reached(tensor, high) for tensor in self.weights}
+        return low, high
 
     def spare(self, sparsity: float = 0.5) -> list[str]:
         """Return the tensors to spare: those whose share of a sparsity is less than half of it.
@@ -136,7 +154,13 @@ class Sensitivity(Sequence[SensitivityPoint]):
 
     def _pruned(self, level: float) -> float:
         """How many weights go where each tensor alone has an error of at most `level`."""
-        return sum(size * self._reached(each, level) for each, size in self.weights.items())
+        return self._sum(self._reaches(level))
+
+    def _sum(self, shares: Mapping[str, float]) -> float:
+        return sum(self.weights[each] * share for each, share in shares.items())
+
+    def _reaches(self, level: float) -> dict[str, float]:
+        return {each: self._reached(each, level) for each in self.weights}
 
     def _reached(self, tensor: str, level: float) -> float:
         """The largest sparsity up to which the tensor's error is at most `level`."""

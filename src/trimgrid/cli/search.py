@@ -18,6 +18,7 @@ from trimgrid.cli.options import (
     SizeOption,
     parse_share,
 )
+from trimgrid.cli.results import CHOOSING
 from trimgrid.cli.study_options import (
     BatchSizeOption,
     DataOption,
@@ -32,6 +33,7 @@ from trimgrid.cli.study_options import (
     StudyArgument,
     StudyOptions,
 )
+from trimgrid.cli.words import said_of_options
 from trimgrid.terminal_text import printable
 
 
@@ -71,9 +73,8 @@ def search(
 
     Either STUDY.py, or --model, --data and --epochs. What a study file has as grid is not used.
     """
-    described = StudyOptions(
-        study, model, data, epochs, loss, pretrain_epochs, batch_size, optimizer, error, seed
-    )
+    how = loss, pretrain_epochs, batch_size, optimizer, error, seed
+    described = StudyOptions(study, model, data, epochs, *how, command="search")
     share = None if max_increase is None else parse_share(max_increase)
     from trimgrid.choosing import check_size
     from trimgrid.memory_size import parse_memory_size
@@ -85,7 +86,8 @@ def search(
 
     if size is None:
         size = "zipped_keras_size" if no_tflite else "zipped_tflite_size"
-    check_size(size)
+    with said_of_options(**CHOOSING):
+        check_size(size)
     limit = None if memory is None else parse_memory_size(memory)
     folder = run_dir or described.folder
     best = described.best_backend(folder, engine is Engine.VECTORIZED)
@@ -104,19 +106,20 @@ def search(
 
         ready, _ = described.open()
         try:
-            found = ready.search(
-                share,
-                size,
-                budget,
-                folder,
-                max_error=max_error,
-                batch=BATCH if batch is None else batch,
-                seed=search_seed,
-                engine=engine.value,
-                memory=limit,
-                tflite=not no_tflite,
-                converter=converter,
-            )
+            with said_of_options(**CHOOSING):
+                found = ready.search(
+                    share,
+                    size,
+                    budget,
+                    folder,
+                    max_error=max_error,
+                    batch=BATCH if batch is None else batch,
+                    seed=search_seed,
+                    engine=engine.value,
+                    memory=limit,
+                    tflite=not no_tflite,
+                    converter=converter,
+                )
         except KeyboardInterrupt:
             print(f"To go on from {printable(str(folder))}, run it again.", file=sys.stderr)
             raise

@@ -54,17 +54,20 @@ def sensitivity(
 
     share = 0.05 if max_increase is None else parse_share(max_increase)
     if what is not None and what.is_dir():
-        if model is not None or data is not None:
+        others = {"model": model, "data": data, "loss": loss, "error": error, "run-dir": run_dir}
+        given = [f"--{name}" for name, value in others.items() if value is not None]
+        if given:
             raise InputError(
                 "A run directory has what was found in it. "
-                f"Received: {what} and --{'data' if model is None else 'model'}. "
-                "Leave one of them away."
+                f"Received: {what} and {given[0]}. Leave one of them away."
             )
         found = _read(what)
     else:
         # An attempt's epochs count for nothing here.
         epochs = None if what is not None else 1
-        described = StudyOptions(what, model, data, epochs, loss, None, None, None, error, None)
+        described = StudyOptions(
+            what, model, data, epochs, loss, None, None, None, error, None, "sensitivity"
+        )
         found = _find(described, run_dir, backend)
     if as_json:
         print(json.dumps(found.to_dict(), indent=2, allow_nan=False))

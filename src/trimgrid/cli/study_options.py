@@ -71,9 +71,10 @@ class StudyOptions:
     optimizer: str | None
     error: str | None
     seed: int | None
+    command: str = "run"
 
     def __post_init__(self) -> None:
-        described = {key: value for key, value in asdict(self).items() if key != "study"}
+        described = {key: value for key, value in self._said().items() if key != "study"}
         given = [_option(name) for name, value in described.items() if value is not None]
         needed = [name for name in ("model", "data", "epochs") if described[name] is None]
         if self.study is not None and given:
@@ -84,10 +85,15 @@ class StudyOptions:
         if self.study is None and needed:
             missing = ", no ".join(map(_option, needed))
             raise InputError(
-                "A run needs a study file, or a model, its data and epochs. "
-                f"Received: no {missing}. Give for example: trimgrid run --model model.keras "
-                "--data data.npz --loss mse --epochs 20"
+                "A study file says what is studied, or a model, its data and epochs do. "
+                f"Received: no {missing}. Give for example: trimgrid {self.command} --model "
+                "model.keras --data data.npz --loss mse"
+                + (" --epochs 20" if self.command != "sensitivity" else "")
             )
+
+    def _said(self) -> dict[str, Any]:
+        """What says the study, by the names of the options."""
+        return {key: value for key, value in asdict(self).items() if key != "command"}
 
     @property
     def folder(self) -> Path:
@@ -127,7 +133,7 @@ class StudyOptions:
         if self.study is not None:
             return load_study(self.study)
         given: dict[str, Any] = {
-            key: value for key, value in asdict(self).items() if value is not None
+            key: value for key, value in self._said().items() if value is not None
         }
         given["model"] = str(given["model"])
         return Study(given.pop("model"), given.pop("data"), **given), None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -104,7 +105,9 @@ def train_group(
         # A train_step of one's own need not log a loss: then there is nothing to compare.
         if call.ended and halving is not None and not over and "loss" in history:
             epoch = call.ended[-1][0] + 1
-            lost = halving.hopeless(epoch, [each.name for each in still(tasks)], _watched(history))
+            names = [each.name for each in still(tasks)]
+            bad = np.asarray(state.bad_step)[places.of_attempt] >= 0
+            lost = halving.hopeless(epoch, names, _watched(history, bad))
             if lost:
                 kept = [i for i, each in enumerate(still(tasks)) if each.name not in lost]
                 found = _outcomes(unstack(places, state), history, epoch)
@@ -158,10 +161,15 @@ def _outcomes(rows: Sequence[State], history: History, stopped: int | None = Non
     return [Outcome(row, of(place), stopped) for place, row in enumerate(rows)]
 
 
-def _watched(history: History) -> list[float]:
-    """The rows' last loss on the validation data, or on the training data where there is none."""
+def _watched(history: History, bad: NDArray[np.bool_]) -> list[float]:
+    """The rows' last loss on the validation data, or on the training data where there is none.
+
+    That of a row which is `bad` is infinite, whatever it came back to.
+    """
     watched = history.get("val_loss") or history["loss"]
-    return [float(loss) for loss in watched[-1]]
+    return [
+        math.inf if wrong else float(loss) for loss, wrong in zip(watched[-1], bad, strict=True)
+    ]
 
 
 def _all_bad(bad_steps: Any) -> bool:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trimgrid.errors import InputError
 from trimgrid.halving import Decision, Decisions
 from trimgrid.run_directory.json_files import DamagedFileError, read_json, write_json
+from trimgrid.sensitivity import Sensitivity
 
 _PREFIX = "search-"
 
@@ -17,11 +19,13 @@ _PREFIX = "search-"
 class SearchRecord:
     """A search: its settings, the attempts that it asked for, and which it stopped.
 
+    `sensitivity`: of the original, from which the attempts follow with what was asked for.
     `batches`: lists of attempts that were asked for together, each with its "name" and "params".
     `decisions`: see `trimgrid.halving.Halving`.
     """
 
     settings: dict[str, Any]
+    sensitivity: Sensitivity
     batches: list[list[dict[str, Any]]] = field(default_factory=list)
     decisions: Decisions = field(default_factory=dict)
 
@@ -40,22 +44,36 @@ def search_path(folder: Path, id: str) -> Path:
     return folder / f"{_PREFIX}{id}.json"
 
 
+def find_searches(folder: Path) -> list[Path]:
+    """Return the files of the searches in a run directory."""
+    return sorted(folder.glob(f"{_PREFIX}*.json"))
+
+
 def write_search(path: Path, record: SearchRecord) -> None:
     """Write the file of a search; it appears whole or not at all. Raises `OSError`.
 
     >>> import tempfile
-    >>> record = SearchRecord({"budget": 4}, [[{"name": "a", "params": {}}]])
+    >>> from trimgrid.sensitivity import SensitivityPoint
+    >>> points = [SensitivityPoint("dense/kernel", 8, 0.5, 0.2)]
+    >>> found = Sensitivity(points, 0.1, "loss: mse")
+    >>> record = SearchRecord({"seed": 0}, found, [[{"name": "a", "params": {}}]])
     >>> record.decisions[2] = {"a": Decision(0.5, False)}
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_search(Path(folder, "search.json"), record)
-    ...     read_search(Path(folder, "search.json")) == record
-    True
+    ...     read = read_search(Path(folder, "search.json"))
+    >>> read.batches == record.batches, read.decisions == record.decisions
+    (True, True)
     """
     decisions = {
         str(epoch): {name: [each.loss, each.stops] for name, each in decided.items()}
         for epoch, decided in record.decisions.items()
     }
-    content = {"settings": record.settings, "batches": record.batches, "decisions": decisions}
+    content = {
+        "settings": record.settings,
+        "sensitivity": record.sensitivity.to_dict(),
+        "batches": record.batches,
+        "decisions": decisions,
+    }
     write_json(path, content)
 
 
@@ -68,6 +86,7 @@ def read_search(path: Path) -> SearchRecord:
     try:
         return SearchRecord(
             dict(values["settings"]),
+            Sensitivity.from_dict(values["sensitivity"]),
             [[_asked(each) for each in batch] for batch in values["batches"]],
             {
                 int(epoch): {
@@ -77,7 +96,7 @@ def read_search(path: Path) -> SearchRecord:
                 for epoch, decided in values["decisions"].items()
             },
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
         raise DamagedFileError(path, f"It is no search: {type(error).__name__}.") from error
 
 

@@ -41,6 +41,7 @@ from trimgrid.run_directory.paths import (
     path_inside,
 )
 from trimgrid.run_directory.progress_file import PROGRESS
+from trimgrid.run_directory.search_file import find_searches
 from trimgrid.run_directory.sensitivity_file import SENSITIVITY, write_sensitivity
 from trimgrid.run_directory.tidying import has_begun, made, make_folder, tidy
 from trimgrid.sensitivity import Sensitivity
@@ -230,7 +231,8 @@ class RunDirectory:
         if not difference:
             return manifest
         if not has_begun(self.folder):
-            for name in (SAMPLES, PROGRESS, SENSITIVITY):
+            searches = [each.name for each in find_searches(self.folder)]
+            for name in (SAMPLES, PROGRESS, SENSITIVITY, *searches):
                 (self.folder / name).unlink(missing_ok=True)
             write_manifest(self._wanted)
             return self._wanted

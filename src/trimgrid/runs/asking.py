@@ -51,7 +51,7 @@ def ask(
     count: int,
     *,
     limit: float,
-    seed: int,
+    seed: str,
     sampler: str,
 ) -> list[Params]:
     """Return the numbers of so many attempts to try next.
@@ -61,11 +61,10 @@ def ask(
     the limit are all as good. "random": drawn at random, whatever is known.
 
     The same arguments give the same numbers in every process: the sampler is made anew for each
-    batch, from the seed and the number of attempts known, so that a search which is resumed goes
-    on as it would have.
+    batch, from a `seed` of the batch, so that a search which is resumed goes on as it would have.
     """
     package = optuna()
-    own_seed = int(digest([seed, len(known)])[:16], 16) % _MOST_SEED
+    own_seed = int(digest([seed])[:16], 16) % _MOST_SEED
     with _quiet(package):
         study = package.create_study(
             directions=["minimize", "minimize"], sampler=_sampler(package, sampler, own_seed)
@@ -76,7 +75,7 @@ def ask(
                 package.trial.create_trial(
                     params=each.params,
                     distributions=distributions,
-                    values=[_log(max(each.error, limit)), _log(each.size)],
+                    values=[_badness(each.error, limit), math.log(each.size)],
                     constraints={"error": each.error - limit},
                 )
             )
@@ -87,7 +86,8 @@ def importances(space: SearchSpace, known: Sequence[Known]) -> dict[str, dict[st
     """Return how much each number of the attempts mattered for "error" and for "size".
 
     Shares that sum up to 1, the greatest first: PED-ANOVA (Watanabe et al. 2023) of what the best
-    tenth of the attempts have in common. Empty for fewer than 10 attempts.
+    tenth of the attempts have in common. Empty for fewer than 10 attempts, and without what is the
+    same for all.
     """
     if len(known) < 10:
         return {}
@@ -96,13 +96,14 @@ def importances(space: SearchSpace, known: Sequence[Known]) -> dict[str, dict[st
     found = {}
     with _quiet(package):
         for name in ("error", "size"):
+            values = [_rising(getattr(each, name)) for each in known]
+            if len(set(values)) == 1:
+                continue  # nothing mattered
             study = package.create_study()
-            for each in known:
+            for each, value in zip(known, values, strict=True):
                 study.add_trial(
                     package.trial.create_trial(
-                        params=each.params,
-                        distributions=distributions,
-                        value=_log(getattr(each, name)),
+                        params=each.params, distributions=distributions, value=value
                     )
                 )
             evaluator = package.importance.PedAnovaImportanceEvaluator()
@@ -127,8 +128,14 @@ def _distributions(package: Any, space: SearchSpace) -> dict[str, Any]:
     }
 
 
-def _log(number: float) -> float:
-    return math.log(max(number, 1e-300))
+def _badness(error: float, limit: float) -> float:
+    """How bad an error is: up to the limit all are alike."""
+    return math.log(max(error, limit) / limit) if limit > 0 else max(error - limit, 0.0)
+
+
+def _rising(number: float) -> float:
+    """A number that rises with the given one, by its logarithm where that is above 0."""
+    return math.log(number) if number > 1e-300 else number - 1e3
 
 
 @contextmanager

@@ -25,7 +25,8 @@ BY_SENSITIVITY = "sensitivity"
 _ALLOCATIONS = ("lamp", "global_magnitude", "erdos_renyi", BY_SENSITIVITY)
 _MOST_DENSE, _LEAST_DENSE = 0.7, 0.001
 _PEAKS = (0.5, 10.0)  # times the original's highest learning rate
-_RAMPS = (0.2, 0.7)  # of the training
+_RAMPS = (0.1, 0.5)  # of the training: where it is half over all masks are as they stay
+_TOLD = 0.9  # up to this sparsity sensitivity tells tensors apart
 _FIRST_PEAK, _FIRST_RAMP = 3.0, 0.5
 
 
@@ -122,14 +123,13 @@ class SearchSpace:
     def _overrides(self, sparsity: float) -> dict[str, float]:
         """The sparsity of each tensor but the largest, which takes what is left."""
         weights = self.sensitivity.weights
-        # Sparsities that were looked at go up to one; above it all densities shrink alike.
-        known = min(sparsity, max(self.sensitivity.sparsities) - 0.01)
-        shrunk = (1 - sparsity) / (1 - known)
-        shares = self.sensitivity.shares(known)
         largest = max(weights, key=lambda each: weights[each])
+        # Above that tensors are all as sparse as was looked at: what stays shrinks alike.
+        known = min(sparsity, _TOLD)
+        shrunk = (1 - sparsity) / (1 - known)
         return {
             glob.escape(tensor): float(f"{1 - (1 - share) * shrunk:.6f}")
-            for tensor, share in shares.items()
+            for tensor, share in self.sensitivity.shares(known).items()
             if tensor != largest
         }
 

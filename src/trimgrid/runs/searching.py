@@ -15,6 +15,7 @@ from trimgrid.allocation.setting import ALLOCATIONS
 from trimgrid.arguments import check_integer
 from trimgrid.choosing import check_size, error_limit, has_error
 from trimgrid.digests import digest
+from trimgrid.errors import InputError
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.halving import Halving, rungs_of
 from trimgrid.measures.error_kinds import ErrorMeasure
@@ -26,7 +27,7 @@ from trimgrid.run_directory.search_file import (
     search_path,
     write_search,
 )
-from trimgrid.run_directory.sensitivity_file import read_sensitivity
+from trimgrid.run_directory.sensitivity_file import SENSITIVITY
 from trimgrid.runs.asking import Known, ask, check_sampler, importances
 from trimgrid.runs.recommending import recommended_grid
 from trimgrid.runs.results import load_results
@@ -35,6 +36,7 @@ from trimgrid.runs.search_space import Params, SearchSpace
 from trimgrid.runs.sensing import sensitivity_of
 from trimgrid.runs.stored_run import RunOptions, StoredRun, Subject, reported
 from trimgrid.sensitivity import SPARSITIES, Sensitivity
+from trimgrid.shrunk_info import SHRUNK_SIZES
 
 _PREFIX = "search "
 BATCH = 16
@@ -58,11 +60,21 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         check_size(self.size)
+        if not self.size.startswith("zipped_") and self.size not in SHRUNK_SIZES:
+            raise InputError(
+                "A search looks for a size that depends on zeros. "
+                f"Received: size={self.size!r}, which is the same however much is pruned. "
+                f"Give size='zipped_{self.size}'."
+            )
         check_sampler(self.sampler)
         for name in ("budget", "batch"):
             check_integer(name, getattr(self, name), minimum=1)
         check_integer("seed", self.seed, minimum=0)
         error_limit(1.0, self.max_error, self.max_increase)
+
+    def path(self, folder: Path) -> Path:
+        """The file in a run directory in which the search is kept."""
+        return search_path(folder, digest([self.settings])[:16])
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -84,16 +96,19 @@ class Searcher:
     """
 
     def __init__(
-        self, run: StoredRun, space: SearchSpace, options: SearchOptions, epochs: int
+        self,
+        run: StoredRun,
+        record: SearchRecord,
+        space: SearchSpace,
+        options: SearchOptions,
+        epochs: int,
     ) -> None:
         self._run = run
         self._space = space
         self._options = options
         self._rungs = rungs_of(epochs)
-        self._path = search_path(run.folder, digest([options.settings])[:16])
-        self._record = SearchRecord(options.settings)
-        if self._path.exists():
-            self._record = read_search(self._path)
+        self._path = options.path(run.folder)
+        self._record = record
         original = load_results(run.folder).find_original()
         error = np.nan if original is None else original.error
         self._limit = error_limit(error, options.max_error, options.max_increase)
@@ -103,19 +118,23 @@ class Searcher:
 
         Returns what is known of the attempts in the end. Raises what training a grid raises.
         """
-        known: list[Known] = []
-        asked = 0
+        known: dict[str, Known] = {}
+        trained: set[str] = set()
         for place in itertools.count():
-            if asked >= self._options.budget:
-                return known
+            left = self._options.budget - len(trained)
+            if left <= 0:
+                break
             if place == len(self._record.batches):
-                count = min(self._options.batch, self._options.budget - asked)
-                self._record.batches.append(self._named(self._ask(known, count)))
+                asked = self._ask([*known.values()], min(self._options.batch, left))
+                batch = self._named(asked)
+                if {each["name"] for each in batch} <= trained:
+                    break  # the sampler has nothing new any more
+                self._record.batches.append(batch)
                 self._write()
             batch = self._record.batches[place]
-            known += self._train(batch)
-            asked += len(batch)
-        raise AssertionError("there is no last number")
+            known |= self._train(batch)
+            trained |= {each["name"] for each in batch}
+        return [*known.values()]
 
     @property
     def names(self) -> list[str]:
@@ -132,7 +151,8 @@ class Searcher:
             known,
             count - len(first),
             limit=self._limit,
-            seed=options.seed,
+            # Other searches in the directory are to try other attempts.
+            seed=digest([options.settings, len(self._record.batches)]),
             sampler=options.sampler,
         )
 
@@ -149,7 +169,7 @@ class Searcher:
                 before[_key(params)] = attempt.name
         return [{"name": before[_key(params)], "params": params} for params in asked]
 
-    def _train(self, batch: Sequence[dict[str, Any]]) -> list[Known]:
+    def _train(self, batch: Sequence[dict[str, Any]]) -> dict[str, Known]:
         attempts = {each["name"]: self._attempt(each) for each in batch}
         kept = {
             each["name"]: each["params"]["density"]
@@ -161,12 +181,12 @@ class Searcher:
             Halving(self._rungs, kept, self._record.decisions, lambda _: self._write()),
         )
         results = load_results(self._run.folder)
-        found = []
+        found = {}
         for each in batch:
             result = results[each["name"]]
             size = getattr(result, self._options.size)
             if has_error(result) and size is not None:
-                found.append(Known(each["params"], result.error, size))
+                found[result.name] = Known(each["params"], result.error, size)
         return found
 
     def _attempt(self, asked: dict[str, Any]) -> AttemptConfig:
@@ -205,11 +225,16 @@ def run_search(
     ]
     with StoredRun(subject, folder, run_options, expected[: options.batch]) as run:
         run.train([])
-        sensitivity = _sensitivity(run.folder, subject, measure)
-        run.write_sensitivity(sensitivity)
+        path = options.path(run.folder)
+        if path.exists():
+            record = read_search(path)
+        else:
+            record = SearchRecord(options.settings, _sensitivity(run.folder, subject, measure))
+        if not (run.folder / SENSITIVITY).exists():
+            run.write_sensitivity(record.sensitivity)
         shapes = [each.shape for each in check_prunable_model(model) if each.reason is None]
-        space = SearchSpace.of(shapes, steps, peak, sensitivity)
-        searcher = Searcher(run, space, options, subject.training.epochs)
+        space = SearchSpace.of(shapes, steps, peak, record.sensitivity)
+        searcher = Searcher(run, record, space, options, subject.training.epochs)
         known = searcher.search()
     return Search(
         reported(folder, run.say),
@@ -218,15 +243,12 @@ def run_search(
         options.max_error,
         options.max_increase,
         importances(space, known),
-        sensitivity,
+        record.sensitivity,
     )
 
 
 def _sensitivity(folder: Path, subject: Subject, measure: ErrorMeasure) -> Sensitivity:
-    """That of the original as it was trained; of an earlier search, if there was one."""
-    known = read_sensitivity(folder)
-    if known is not None and known.sparsities == list(SPARSITIES):
-        return known
+    """That of the original as it was trained."""
     original = copy_model(subject.model)
     original.load_weights(load_results(folder)[0].model_file)
     test = subject.data.test or subject.data.train

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from trimgrid.arguments import check_sparsity
 from trimgrid.data.sources import ArrayData, StreamData
-from trimgrid.errors import InputError
+from trimgrid.errors import InputError, RunError
 from trimgrid.masks import kept_count
 from trimgrid.measures.error_kinds import ErrorMeasure
 from trimgrid.runs.pruned_errors import Pruned
@@ -26,7 +27,8 @@ def sensitivity_of(
 
     See `trimgrid.Study.sensitivity`. `test`: the data to predict; the model stays as it is.
 
-    Raises `InputError` for sparsities that are none, and a model without prunable weights.
+    Raises `InputError` for sparsities that are none and a model without prunable weights, and
+    `RunError` for one whose error is not finite.
     """
     wanted = _sparsities(sparsities)
     pruned = Pruned(model)
@@ -38,6 +40,10 @@ def sensitivity_of(
             alone[place] = size - kept_count(size, sparsity)
             counts.append(alone)
     original, *errors = pruned.errors(measure, test, counts)
+    if not math.isfinite(original):
+        raise RunError(
+            f"Sensitivity is that of a model with a finite error. Its {measure.name} is {original}."
+        )
     points = [
         (path, size, sparsity)
         for path, size in zip(pruned.paths, sizes, strict=True)

@@ -17,7 +17,7 @@ from trimgrid.halving import Halving
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.details import updates_of
 from trimgrid.run_directory.store import RunDirectory
-from trimgrid.runs.checking import ORIGINAL, Lengths, Say, check_amounts, tasks_of
+from trimgrid.runs.checking import ORIGINAL, Lengths, Say, check_amounts, check_attempts, tasks_of
 from trimgrid.runs.evaluating import Evaluate
 from trimgrid.runs.keeping import Logger, RunKeeper
 from trimgrid.runs.measuring import first_samples
@@ -138,7 +138,12 @@ class StoredRun:
         return [each.name for each in self._store.planned]
 
     def named(self, grid: Sequence[AttemptConfig]) -> list[AttemptConfig]:
-        """Return a grid with the names that the directory has for attempts it knows already."""
+        """Return a grid with the names that the directory has for attempts it knows already.
+
+        Raises `InputError` for attempts that can't be trained.
+        """
+        subject = self._subject
+        check_attempts(grid, subject.training, subject.lengths, subject.model)
         planned = plan_attempts(grid, self._subject.lengths, self._options.settings)
         known = self._store.planned
         return with_known_names(grid, planned, known, automatic=lambda attempt: True)[0]

@@ -274,6 +274,12 @@ class Study:
         [0.25, 0.5]
         """
         self._check_keras_3("A sensitivity")
+        if self.pretrain_epochs > 0:
+            raise InputError(
+                "A sensitivity is one of a trained model. "
+                f"Received: a study with pretrain_epochs={self.pretrain_epochs}, which trains it "
+                "first. Give the study the trained model, or let a search do both."
+            )
         test = self.data.test or self.data.train
         if run_dir is None:
             return sensitivity_of(self.model, self.measure, test, sparsities)
@@ -312,10 +318,11 @@ class Study:
         trained, `batch` of them at a time, and Optuna (extra `search`) is asked for each batch,
         given the errors and sizes of those before. The first batch begins with what the
         sensitivity of the tensors says. Attempts that others beat in both loss and weights are
-        stopped early, after a quarter and after half of the epochs: see `trimgrid.halving`.
+        stopped early, after half and after three quarters of the epochs: see `trimgrid.halving`.
 
-        `size`: one of `trimgrid.results.SIZES`. `max_increase`, `max_error`: what is good enough,
-        as `Results.best` has it, by default 5 % above the original's error. `seed`: of the search.
+        `size`: a zipped one of `trimgrid.results.SIZES`, or one of those without idle units, with
+        which each model is shrunk too. `max_increase`, `max_error`: what is good enough, as
+        `Results.best` has it, by default 5 % above the original's error. `seed`: of the search.
         `sampler`: "tpe", or "random" to compare with. All others are those of `run`. The attempts
         are in the run directory like any other, and a search that was stopped goes on there, with
         the same attempts as if it had never stopped. A greater budget continues a search.
@@ -328,7 +335,7 @@ class Study:
         if not tflite and "tflite" in size:
             raise InputError(
                 "A search needs the size that it looks for. "
-                f"Received: size={size!r} with tflite=False. Leave tflite away, or take "
+                f"Received: size={size!r} without conversions to .tflite. Let it convert, or give "
                 "size='zipped_keras_size'."
             )
         optuna()

@@ -122,7 +122,8 @@ class Units:
         given = self.outputs
         if given is None:
             return
-        if isinstance(given, str) or not all(isinstance(each, str) for each in given):
+        listed = isinstance(given, list | tuple) and all(isinstance(each, str) for each in given)
+        if not listed:
             raise InputError(
                 "outputs must be a list of patterns on paths of kernels. "
                 f'Received: outputs={given!r}. Give for example ["head/*"].'
