@@ -178,6 +178,7 @@ REFUSED = [
     (lambda: NofM(0, 4), "n must be an integer"),
     (lambda: Units("l3"), "norm must be 'l2' or 'l1'"),
     (lambda: Units(outputs="head"), "outputs must be a list"),  # type: ignore[arg-type]
+    (lambda: Units(outputs=3), "outputs must be a list"),  # type: ignore[arg-type]
     (lambda: structure_of("2 of 4"), "Give for example"),
     (lambda: structure_of({"name": "blocks", "rows": 3}), "one of them in words"),
     (lambda: structure_of(4), "one of them in words"),

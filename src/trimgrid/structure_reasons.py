@@ -68,18 +68,21 @@ def _no_place(structure: Structure, name: str, path: str, paths: Sequence[str]) 
         return None
     parents = path.split("/")[:-1]
     layer = parents[-1] if parents else ""
+    # A Dense layer may have such a name, too: attention has all three of them.
+    beside = ["/".join([*parents[:-1], each, "kernel"]) for each in _QUERIES]
+    attention = all(each in paths for each in beside)
     if "transpose" in path.lower():
         return f"{structure}: a transposed convolution, whose inputs are the last axis"
     if isinstance(structure, NofM):
         if name == "embeddings":
             return f"{structure}: the rows of an embedding are no inputs"
-        if layer in _QUERIES:
+        if layer in _QUERIES and attention:
             return f"{structure}: attention, whose heads lie behind the inputs"
         return None
     if name != "kernel":
         return f"{structure}: no kernel of a Dense or convolutional layer"
     if "/".join([*parents, "recurrent_kernel"]) in paths:
         return f"{structure}: recurrent, whose columns are read by the layer itself"
-    if layer in _ATTENTION:
+    if layer in _ATTENTION and attention:
         return f"{structure}: attention, whose units are those of heads"
     return None

@@ -141,6 +141,11 @@ def test_what_is_left_alone() -> None:
     assert found["attention_output/kernel"] is None
     assert found["lstm_cell/recurrent_kernel"] == "2:4: 6 inputs are no multiple of 4"
     assert found["conv2d_transpose/kernel"] == f"2:4: {transposed}"
+    # A Dense layer of such a name has no heads.
+    critic = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(8, name="value"), layers.Dense(1, name="out")]
+    )
+    assert reasons(critic, NofM(2, 4))["value/kernel"] is None
 
 
 def test_output_layers_are_told_from_the_graph() -> None:
