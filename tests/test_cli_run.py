@@ -21,6 +21,7 @@ from keras import layers
 
 from trimgrid.cli import main
 from trimgrid.cli.options import names_in_run, parse_share
+from trimgrid.errors import InputError
 from trimgrid.export import child_queue
 from trimgrid.runs.results import load_results
 
@@ -525,6 +526,11 @@ def test_completion_knows_the_attempts(run: str) -> None:
 @pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("0.1", 0.1), ("200%", 2.0)])
 def test_shares(text: str, share: float) -> None:
     assert parse_share(text) == pytest.approx(share)
+
+
+def test_a_share_above_1_must_say_percent() -> None:
+    with pytest.raises(InputError, match="Give 10%, or 1000%"):
+        parse_share("10")
 
 
 @pytest.mark.parametrize("arguments", [["show", "runs/model", "--json"], ["--version"]])

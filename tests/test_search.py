@@ -168,7 +168,7 @@ def test_another_search_in_the_same_directory_shares_what_is_the_same(tmp_path: 
 def test_a_tolerance_that_nothing_meets_names_the_nearest(whole: Search) -> None:
     strict = Search(
         whole.results,
-        [a.name for a in whole.attempts],
+        whole.params,
         whole.size,
         1e-12,
         None,
@@ -188,8 +188,11 @@ def test_the_texts(whole: Search) -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert "Of 10 attempts" in text
     assert "What mattered for the size: density" in text
-    answer = answer_text(whole.best, original, whole.size, whole.limit_text, "mse")
-    assert whole.best.name in answer
+    best, limit = whole.best, whole.limit_text
+    answer = answer_text(best, original, whole.size, limit, "mse", whole.params[best.name])
+    assert best.name in answer
+    assert max(map(len, answer.splitlines())) <= 80
+    assert "shared out by" in answer
 
 
 @pytest.mark.parametrize(

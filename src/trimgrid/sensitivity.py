@@ -91,7 +91,7 @@ class Sensitivity(Sequence[SensitivityPoint]):
         return [point.error for point in self._points if point.tensor == tensor]
 
     def largest(
-        self, max_error: float | None = None, max_increase: float | None = None
+        self, *, max_error: float | None = None, max_increase: float | None = None
     ) -> dict[str, float]:
         """Return how far each tensor can be pruned alone with an error that is small enough.
 
@@ -197,15 +197,16 @@ class Sensitivity(Sequence[SensitivityPoint]):
 
         >>> found = Sensitivity([SensitivityPoint("a", 2, 0.5, math.inf)], 0.1, "loss: mse")
         >>> found.to_dict()["points"]
-        [['a', 2, 0.5, None]]
+        [{'tensor': 'a', 'weights': 2, 'sparsity': 0.5, 'error': None}]
         """
         points = [
-            [*point[:3], point.error if math.isfinite(point.error) else None]
+            point._asdict() | {"error": point.error if math.isfinite(point.error) else None}
             for point in self._points
         ]
         return {
             "error_name": self.error_name,
             "original_error": self.original_error,
+            "spare": self.spare(),
             "points": points,
         }
 
@@ -222,12 +223,12 @@ class Sensitivity(Sequence[SensitivityPoint]):
         try:
             points = [
                 SensitivityPoint(
-                    str(tensor),
-                    int(weights),
-                    float(sparsity),
-                    math.inf if error is None else float(error),
+                    str(each["tensor"]),
+                    int(each["weights"]),
+                    float(each["sparsity"]),
+                    math.inf if each["error"] is None else float(each["error"]),
                 )
-                for tensor, weights, sparsity, error in values["points"]
+                for each in values["points"]
             ]
             return cls(points, float(values["original_error"]), str(values["error_name"]))
         except (KeyError, TypeError, ValueError) as error:

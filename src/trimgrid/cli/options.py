@@ -102,15 +102,23 @@ def parse_share(text: str) -> float:
 
     Raises `InputError` for what is neither.
 
-    >>> parse_share("5%"), parse_share("0.05")
-    (0.05, 0.05)
+    A fraction above 1 may be meant in percent, and must say so.
+
+    >>> parse_share("5%"), parse_share("0.05"), parse_share("250%")
+    (0.05, 0.05, 2.5)
     """
     try:
-        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError as error:
         raise InputError(
             f"A share must be a number, or one in percent. Received: {text!r}. Give 5% or 0.05."
         ) from error
+    if share > 1 and not text.endswith("%"):
+        raise InputError(
+            f"A share above 1 must be written in percent. Received: {text!r}. "
+            f"Give {text}%, or {100 * share:g}% if that many times is meant."
+        )
+    return share
 
 
 def names_in_run(context: typer.Context, incomplete: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import ExitStack
 from typing import Annotated
@@ -15,6 +16,7 @@ from trimgrid.cli.options import (
     MaxErrorOption,
     MaxIncreaseOption,
     MemoryOption,
+    ShrinkOption,
     SizeOption,
     parse_share,
 )
@@ -65,6 +67,7 @@ def search(
     engine: EngineOption = Engine.AUTO,
     memory: MemoryOption = None,
     backend: BackendOption = None,
+    shrink: ShrinkOption = False,
     no_tflite: Annotated[
         bool, typer.Option("--no-tflite", help="Leave the conversions to .tflite away.")
     ] = False,
@@ -90,8 +93,8 @@ def search(
         check_size(size)
     limit = None if memory is None else parse_memory_size(memory)
     folder = run_dir or described.folder
-    best = described.best_backend(folder, engine is Engine.VECTORIZED)
-    check_engine(engine.value, select_backend(backend, default=best))
+    suits = described.best_backend(folder, engine is Engine.VECTORIZED)
+    check_engine(engine.value, select_backend(backend, default=suits))
     begun = find_results(folder)
     if begun is not None:
         print(going_on_text(begun, folder), file=sys.stderr)
@@ -118,6 +121,7 @@ def search(
                     engine=engine.value,
                     memory=limit,
                     tflite=not no_tflite,
+                    shrink=shrink,
                     converter=converter,
                 )
         except KeyboardInterrupt:
@@ -128,5 +132,8 @@ def search(
     if (folder / PAGE).is_file():
         print(f"The page to pick a model from: {printable(str(folder / PAGE))}", file=sys.stderr)
     # Last: where none is good enough it says so, after all that was found.
-    answer = answer_text(found.best, original, size, found.limit_text, found.results.error_name)
-    print(answer, end="")
+    best = found.best
+    error_name, params = found.results.error_name, found.params[best.name]
+    print(answer_text(best, original, size, found.limit_text, error_name, params), end="")
+    command = shlex.join(["trimgrid", "export", str(folder), best.name, "-o", "small.tflite"])
+    print(f"To ship it: {printable(command)}", file=sys.stderr)

@@ -16,7 +16,6 @@ from trimgrid.cli.study_options import (
     ErrorOption,
     LossOption,
     ModelOption,
-    RunDirOption,
     StudyOptions,
 )
 from trimgrid.errors import InputError
@@ -38,7 +37,10 @@ def sensitivity(
     data: DataOption = None,
     loss: LossOption = None,
     error: ErrorOption = None,
-    run_dir: RunDirOption = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The run directory to keep it in. Default: none."),
+    ] = None,
     max_increase: MaxIncreaseOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.png", help="The heat map.")
@@ -53,6 +55,11 @@ def sensitivity(
     from trimgrid.report.sensitivity_text import sensitivity_text
 
     share = 0.05 if max_increase is None else parse_share(max_increase)
+    if output is not None and (output.suffix != ".png" or not output.parent.is_dir()):
+        raise InputError(
+            "The heat map is a .png file in a folder that exists. "
+            f"Received: {str(output)!r}. Give for example heat.png."
+        )
     if what is not None and what.is_dir():
         others = {"model": model, "data": data, "loss": loss, "error": error, "run-dir": run_dir}
         given = [f"--{name}" for name, value in others.items() if value is not None]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from trimgrid.choosing import MAX_INCREASE, front, smallest
 from trimgrid.runs.results import Results
+from trimgrid.runs.search_space import Params
 from trimgrid.sensitivity import Sensitivity
 from trimgrid.stored.attempt import StoredAttempt
 
@@ -13,16 +14,18 @@ from trimgrid.stored.attempt import StoredAttempt
 class Search:
     """The attempts of a search, in the order in which they were asked for.
 
-    `results`: all of the run directory. `size`: what counts as size. `max_error`, `max_increase`:
-    what is good enough. `importances`: how much each number of the attempts mattered for "error"
-    and for "size", as shares; empty after few attempts. `sensitivity`: of the original, with which
-    the search began.
+    `results`: all of the run directory. `params`: what stands for each attempt, by its name: the
+    share of the prunable weights that stay ("density"), "allocation", the "peak" of the learning
+    rate in times the original's, and the share of the training that chooses masks ("ramp").
+    `size`: what counts as size. `max_error`, `max_increase`: what is good enough. `importances`:
+    how much each number of the attempts mattered for "error" and for "size", as shares; empty after
+    few attempts. `sensitivity`: of the original, with which the search began.
     """
 
     def __init__(
         self,
         results: Results,
-        names: Sequence[str],
+        params: Mapping[str, Params],
         size: str,
         max_error: float | None,
         max_increase: float | None,
@@ -35,17 +38,17 @@ class Search:
         self.max_increase = max_increase
         self.importances = importances
         self.sensitivity = sensitivity
-        self._names = list(names)
+        self.params = dict(params)
 
     def __repr__(self) -> str:
         """How many attempts, and where they are."""
-        return f"<Search of {len(self._names)} attempts in {str(self.results.folder)!r}>"
+        return f"<Search of {len(self.params)} attempts in {str(self.results.folder)!r}>"
 
     @property
     def attempts(self) -> list[StoredAttempt]:
         """The attempts that are finished."""
         finished = {each.name for each in self.results}
-        return [self.results[name] for name in self._names if name in finished]
+        return [self.results[name] for name in self.params if name in finished]
 
     @property
     def stopped(self) -> list[StoredAttempt]:
@@ -79,5 +82,10 @@ class Search:
 
     @property
     def front(self) -> list[StoredAttempt]:
-        """The attempts that no other beats in both size and error, the smallest first."""
-        return front(self.attempts, self.size)
+        """The attempts that no other beats in both size and error, the smallest first.
+
+        Nor does the original, which is left out.
+        """
+        original = self.results.find_original()
+        others = self.attempts if original is None else [original, *self.attempts]
+        return [each for each in front(others, self.size) if each is not original]

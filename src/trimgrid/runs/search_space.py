@@ -87,7 +87,7 @@ class SearchSpace:
         enough; from there on the densities go down evenly by their logarithms.
         """
         weights = self.sensitivity.weights
-        borne = self.sensitivity.largest(max_error, max_increase)
+        borne = self.sensitivity.largest(max_error=max_error, max_increase=max_increase)
         dense = 1 - sum(weights[each] * share for each, share in borne.items()) / sum(
             weights.values()
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -137,9 +138,9 @@ class Searcher:
         return [*known.values()]
 
     @property
-    def names(self) -> list[str]:
-        """The attempts that were asked for, each once."""
-        return self._record.names
+    def params(self) -> dict[str, Params]:
+        """What stands for each attempt that was asked for, by its name."""
+        return {each["name"]: each["params"] for batch in self._record.batches for each in batch}
 
     def _ask(self, known: Sequence[Known], count: int) -> list[Params]:
         options = self._options
@@ -161,7 +162,7 @@ class Searcher:
         before = {
             _key(each["params"]): each["name"] for batch in self._record.batches for each in batch
         }
-        number = sum(name.startswith(_PREFIX) for name in self._run.names)
+        number = max(map(_number, self._run.names), default=0)
         for params in asked:
             if _key(params) not in before:
                 number += 1
@@ -194,6 +195,12 @@ class Searcher:
 
     def _write(self) -> None:
         write_search(self._path, self._record)
+
+
+def _number(name: str) -> int:
+    """The number of an attempt of a search, 0 of another one."""
+    found = re.match(rf"{_PREFIX}(\d+),", name)
+    return int(found[1]) if found else 0
 
 
 def _key(params: Params) -> tuple[Any, ...]:
@@ -235,10 +242,16 @@ def run_search(
         shapes = [each.shape for each in check_prunable_model(model) if each.reason is None]
         space = SearchSpace.of(shapes, steps, peak, record.sensitivity)
         searcher = Searcher(run, record, space, options, subject.training.epochs)
+        asked = len(searcher.params)
+        run.say(
+            f"Going on with a search: {asked} of {options.budget} attempts are asked for."
+            if asked
+            else f"A new search: {options.budget} attempts in batches of {options.batch}."
+        )
         known = searcher.search()
     return Search(
         reported(folder, run.say),
-        searcher.names,
+        searcher.params,
         options.size,
         options.max_error,
         options.max_increase,

@@ -28,6 +28,7 @@ from trimgrid.runs.running import run_attempts
 from trimgrid.runs.settings import about
 from trimgrid.runs.shrinking import Shrinker
 from trimgrid.runs.shrinking_later import lacks_shrunk, with_shrunk
+from trimgrid.runs.structure_notes import structure_notes
 from trimgrid.runs.study_data import StudyData
 from trimgrid.schedule_kinds import is_trained
 from trimgrid.scratch import scratch_folder
@@ -185,7 +186,7 @@ class StoredRun:
         with ExitStack() as stack:
             if missing:
                 stack.enter_context(bar.told(self.folder))
-            for note in subject.notes:
+            for note in [*subject.notes, *structure_notes(grid, subject.model)]:
                 say(note)
             results = run_attempts(
                 subject.model,

@@ -304,6 +304,7 @@ class Study:
         engine: str = "auto",
         memory: int | None = None,
         tflite: bool = True,
+        shrink: bool = False,
         checkpoint_seconds: float = 60.0,
         progress: bool | None = None,
         on_result: Callable[[AttemptInfo], None] | None = None,
@@ -353,7 +354,7 @@ class Study:
             say=say,
             loggers=loggers,
             converter=converter,
-            shrink=size in SHRUNK_SIZES,
+            shrink=shrink or size in SHRUNK_SIZES,
         )
         peak = highest_rate(self.training.optimizer, self._subject.lengths.original)
         return run_search(self._subject, folder, run_options, options, self.measure, peak)

@@ -1,0 +1,39 @@
+"""What the structures of a grid leave alone, said before a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from trimgrid.grids.grid import AttemptConfig
+from trimgrid.prunable import prunable_variables
+from trimgrid.runs.checking import outputs_told
+from trimgrid.structures.kinds import structure_of
+
+
+def structure_notes(grid: Sequence[AttemptConfig], model: Any) -> list[str]:
+    """Return a line for each structure of a grid that does not prune what is pruned without one.
+
+    >>> import keras
+    >>> from trimgrid.schedules import ConstantSparsity
+    >>> model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(8, name="out")])
+    >>> grid = [AttemptConfig("a", ConstantSparsity(0.5), structure="2:4")]
+    >>> structure_notes(grid, model)  # doctest: +ELLIPSIS
+    ['2:4 leaves alone: ...out/kernel (5 inputs are no multiple of 4).']
+    """
+    variables = model.trainable_variables
+    plain = prunable_variables(variables)
+    notes = []
+    for structure in dict.fromkeys(structure_of(e.structure) for e in outputs_told(grid, model)):
+        if structure is None:
+            continue
+        left = [
+            f"{each.path} ({each.reason.removeprefix(f'{structure}: ')})"
+            for each, before in zip(
+                prunable_variables(variables, structure=structure), plain, strict=True
+            )
+            if before.reason is None and each.reason is not None
+        ]
+        if left:
+            notes.append(f"{structure} leaves alone: {', '.join(left)}.")
+    return notes
