@@ -49,7 +49,7 @@ print(json.dumps([keras.config.backend(), expected, got, seconds]))
 """
 
 
-@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+@pytest.mark.parametrize("backend", ["jax", pytest.param("tensorflow", marks=pytest.mark.slow)])
 def test_forecast_equals_the_loop_and_is_compiled_once(backend: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],

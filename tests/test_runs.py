@@ -19,6 +19,7 @@ from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.attempt_files import add_export, result_dict
 from trimgrid.run_directory.store import Planned, RunDirectory
 from trimgrid.runs.results import Results, find_results, load_results
+from trimgrid.shrunk_info import SHRUNK_SIZES
 
 # name, size of the zipped .tflite, error
 TABLE = [("original", 1000, 0.1), ("half", 600, 0.104), ("most", 300, 0.11), ("worse", 700, 0.2)]
@@ -293,7 +294,10 @@ def test_tables(tmp_path: Path) -> None:
     text = results.to_csv(tmp_path / "table.csv")
     assert (tmp_path / "table.csv").read_text(encoding="utf-8") == text == results.to_csv()
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert set(rows[0]) == {*dicts[0]} - {"errors"} | {"error_min", "error_median", "error_max"}
+    nested = {"errors", "shrunk", "forms"}
+    ends = {"error_min", "error_median", "error_max"}
+    shrunk = {*SHRUNK_SIZES, "shrunk_weights", "shrunk_error"}
+    assert set(rows[0]) == {*dicts[0]} - nested | ends | shrunk
     assert [row["name"] for row in rows] == ["original", "half", 'comma, "quote"']
     assert (rows[1]["error_min"], rows[1]["error_max"]) == ("0.1", "0.3")
     assert rows[1]["error_median"] == rows[1]["error"] == "0.104"

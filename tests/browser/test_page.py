@@ -162,7 +162,9 @@ def settled(browser: WebDriver) -> None:
     assert text_of(browser, "#attempt-title bdi") == name
 
 
-@pytest.mark.parametrize("kind", RUNS)
+@pytest.mark.parametrize(
+    "kind", ["curve", "classes", "hostile", pytest.param("large", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("width", "scheme"),
     [

@@ -22,7 +22,7 @@ def main(run_dir: Path, engine: str, attempts: int) -> None:
     import keras
 
     from trimgrid import Study, expand_grid
-    from trimgrid.runs import running
+    from trimgrid.runs import stored_run
 
     keras.utils.set_random_seed(3)
     model = keras.Sequential(
@@ -48,7 +48,7 @@ def main(run_dir: Path, engine: str, attempts: int) -> None:
         seed=5,
     )
     grid = expand_grid({"target_sparsity": [0.04 * i for i in range(1, attempts + 1)]})
-    opened: Any = vars(running)["open_engine"]
+    opened: Any = vars(stored_run)["open_engine"]
 
     def recorded(*arguments: Any, **options: Any) -> Any:
         engine = opened(*arguments, **options)
@@ -66,7 +66,7 @@ def main(run_dir: Path, engine: str, attempts: int) -> None:
         engine.train = noted
         return engine
 
-    vars(running)["open_engine"] = recorded
+    vars(stored_run)["open_engine"] = recorded
     # Many checkpoints, so that a kill is likely to come in the middle of one.
     results = study.run(grid, run_dir, engine=engine, checkpoint_seconds=0.2, progress=False)
     print(json.dumps([info.to_dict() for info in results]))

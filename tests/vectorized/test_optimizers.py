@@ -48,7 +48,11 @@ def test_optimizers(by_both: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "optimizer", ["adam", optimizers.LossScaleOptimizer(optimizers.Adam(0.01), 2.0**17)]
+    "optimizer",
+    [
+        pytest.param("adam", marks=pytest.mark.slow),
+        optimizers.LossScaleOptimizer(optimizers.Adam(0.01), 2.0**17),
+    ],
 )
 def test_mixed_precision(by_both: Any, dtype_policy: Any, optimizer: Any) -> None:
     with dtype_policy("mixed_float16"):
@@ -60,6 +64,7 @@ def test_mixed_precision(by_both: Any, dtype_policy: Any, optimizer: Any) -> Non
     other.check_close(one, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_values_of_a_learning_rate_in_mixed_precision(by_both: Any, results: Any) -> None:
     """The learning rate is a variable of the optimizer inside the one that scales the loss."""
     from trimgrid.data.sources import open_data

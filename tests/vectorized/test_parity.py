@@ -120,7 +120,13 @@ CASES: dict[str, tuple[Callable[[], Any], Any, Training, list[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+# They show on larger models what the others show.
+LARGER = ("recurrent, with dropout", "cnn with noise and dropout")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(e, marks=pytest.mark.slow) if e in LARGER else e for e in CASES]
+)
 def test_models(by_both: Any, case: str) -> None:
     build, data, training, schedules = CASES[case]
     keras.utils.set_random_seed(5)
