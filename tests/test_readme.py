@@ -29,7 +29,12 @@ FILE = re.compile(r"# (\w+\.(?:py|toml))\n")
 # What sets up the machine, takes minutes or waits for someone to look; tests elsewhere cover it.
 NOT_RUN = ("make ", "pip ", "trimgrid example ")
 # Less of the same, to save time.
-SMALLER = {"repeats=5": "repeats=2", "latency runs/model": "latency runs/model --seconds 0.5"}
+SMALLER = {
+    "repeats=5": "repeats=2",
+    "latency runs/model": "latency runs/model --seconds 0.5",
+    "max_increase=0.05, size=": "max_increase=50.0, size=",  # of so few some must do
+    "budget=64": "budget=4",
+}
 
 
 def blocks(page: str, *languages: str) -> Iterator[tuple[str, str]]:
