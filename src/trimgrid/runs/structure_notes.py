@@ -21,12 +21,14 @@ def structure_notes(grid: Sequence[AttemptConfig], model: Any) -> list[str]:
     >>> structure_notes(grid, model)  # doctest: +ELLIPSIS
     ['2:4 leaves alone: ...out/kernel (5 inputs are no multiple of 4).']
     """
+    told = dict.fromkeys(structure_of(each.structure) for each in outputs_told(grid, model))
+    structures = [each for each in told if each is not None]
+    if not structures:  # as for every model of tf_keras
+        return []
     variables = model.trainable_variables
     plain = prunable_variables(variables)
     notes = []
-    for structure in dict.fromkeys(structure_of(e.structure) for e in outputs_told(grid, model)):
-        if structure is None:
-            continue
+    for structure in structures:
         left = [
             f"{each.path} ({each.reason.removeprefix(f'{structure}: ')})"
             for each, before in zip(
