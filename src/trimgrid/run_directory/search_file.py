@@ -30,9 +30,14 @@ class SearchRecord:
     decisions: Decisions = field(default_factory=dict)
 
     @property
+    def asked(self) -> list[dict[str, Any]]:
+        """What was asked for in all batches; an attempt that was asked for again stands twice."""
+        return [each for batch in self.batches for each in batch]
+
+    @property
     def names(self) -> list[str]:
         """The names of the attempts in the order in which they were asked for, each once."""
-        return list(dict.fromkeys(each["name"] for batch in self.batches for each in batch))
+        return list(dict.fromkeys(each["name"] for each in self.asked))
 
 
 def search_path(folder: Path, id: str) -> Path:

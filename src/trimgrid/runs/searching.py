@@ -140,7 +140,7 @@ class Searcher:
     @property
     def params(self) -> dict[str, Params]:
         """What stands for each attempt that was asked for, by its name."""
-        return {each["name"]: each["params"] for batch in self._record.batches for each in batch}
+        return {each["name"]: each["params"] for each in self._record.asked}
 
     def _ask(self, known: Sequence[Known], count: int) -> list[Params]:
         options = self._options
@@ -159,9 +159,7 @@ class Searcher:
 
     def _named(self, asked: Sequence[Params]) -> list[dict[str, Any]]:
         """What is asked for, with the names of the attempts: those that the directory has."""
-        before = {
-            _key(each["params"]): each["name"] for batch in self._record.batches for each in batch
-        }
+        before = {_key(each["params"]): each["name"] for each in self._record.asked}
         number = max(map(_number, self._run.names), default=0)
         for params in asked:
             if _key(params) not in before:
@@ -172,11 +170,7 @@ class Searcher:
 
     def _train(self, batch: Sequence[dict[str, Any]]) -> dict[str, Known]:
         attempts = {each["name"]: self._attempt(each) for each in batch}
-        kept = {
-            each["name"]: each["params"]["density"]
-            for asked in self._record.batches
-            for each in asked
-        }
+        kept = {name: params["density"] for name, params in self.params.items()}
         self._run.train(
             list(attempts.values()),
             Halving(self._rungs, kept, self._record.decisions, lambda _: self._write()),
@@ -242,7 +236,7 @@ def run_search(
         shapes = [each.shape for each in check_prunable_model(model) if each.reason is None]
         space = SearchSpace.of(shapes, steps, peak, record.sensitivity)
         searcher = Searcher(run, record, space, options, subject.training.epochs)
-        asked = len(searcher.params)
+        asked = len(record.names)
         run.say(
             f"Going on with a search: {asked} of {options.budget} attempts are asked for."
             if asked
