@@ -27,7 +27,7 @@ _MOST_DENSE, _LEAST_DENSE = 0.7, 0.001
 _PEAKS = (0.5, 10.0)  # times the original's highest learning rate
 _RAMPS = (0.1, 0.5)  # of the training: where it is half over all masks are as they stay
 _TOLD = 0.9  # up to this sparsity sensitivity tells tensors apart
-_FIRST_PEAK, _FIRST_RAMP = 3.0, 0.5
+_FIRST_PEAK, _FIRST_RAMP = 6.0, 0.2  # as the smallest good ones of random searches have it
 
 
 @dataclass(frozen=True)
