@@ -156,8 +156,11 @@ class Checkpoints:
     def _known(self) -> dict[Path, _Group]:
         """The groups of all files; those of other processes that were there at the first look."""
         if self._groups is None:
-            files = sorted(self.folder.glob("*.npz"))
-            self._groups = {each: _head(each) for each in files if not each.name.startswith(".")}
+            self._groups = {}
+            for file in sorted(self.folder.glob("*.npz")):
+                head = None if file.name.startswith(".") else _head(file)
+                if head is not None:
+                    self._groups[file] = head
             # An older one of a training may not be gone yet.
             for file, group in sorted(self._groups.items(), key=lambda each: each[1].step):
                 self._latest.update(dict.fromkeys(group.ids, file))
@@ -186,12 +189,15 @@ class Checkpoints:
         return self._read[1]
 
 
-def _head(file: Path) -> _Group:
+def _head(file: Path) -> _Group | None:
+    """What the head of a file says; None if another process has just removed the file."""
     try:
         # Opened here: `np.load` leaves a damaged file open.
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as saved:
             head = json.loads(saved["head"].tobytes())
         return _Group(tuple(head["ids"]), int(head["step"]), dict(head["types"]))
+    except FileNotFoundError:
+        return None
     except _DAMAGES as error:
         raise _damaged(file, error) from error
 

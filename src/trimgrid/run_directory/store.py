@@ -5,23 +5,16 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from trimgrid.atomic import move, sync_folder
-from trimgrid.errors import InputError, RunError
-from trimgrid.run_directory.attempt_files import (
-    ATTEMPT,
-    HISTORY,
-    PREDICTIONS,
-    RESULT,
-    write_history,
-    write_predictions,
-)
-from trimgrid.run_directory.details import DETAILS, Details, write_details
+from trimgrid.atomic import sync_folder
+from trimgrid.errors import InputError
+from trimgrid.run_directory.attempt_files import RESULT
+from trimgrid.run_directory.attempt_store import AttemptStore
 from trimgrid.run_directory.differences import describe_differences
-from trimgrid.run_directory.json_files import as_json, write_json
+from trimgrid.run_directory.json_files import as_json
 from trimgrid.run_directory.lock import RunLock
 from trimgrid.run_directory.manifest import (
     MANIFEST,
@@ -32,18 +25,11 @@ from trimgrid.run_directory.manifest import (
     read_manifest,
     write_manifest,
 )
-from trimgrid.run_directory.paths import (
-    CHECKPOINTS,
-    SAMPLES,
-    WORK,
-    attempt_path,
-    check_id,
-    path_inside,
-)
+from trimgrid.run_directory.paths import SAMPLES, attempt_path, check_id
 from trimgrid.run_directory.progress_file import PROGRESS
 from trimgrid.run_directory.search_file import find_searches
 from trimgrid.run_directory.sensitivity_file import SENSITIVITY, write_sensitivity
-from trimgrid.run_directory.tidying import has_begun, made, make_folder, tidy
+from trimgrid.run_directory.tidying import has_begun, make_folder, tidy
 from trimgrid.sensitivity import Sensitivity
 
 __all__ = [
@@ -57,7 +43,7 @@ __all__ = [
 ]
 
 
-class RunDirectory:
+class RunDirectory(AttemptStore):
     """A run directory, open for writing by this process alone inside a `with` block.
 
     Entering makes the folder, or resumes the run in it: its settings must be the same. `settings`
@@ -85,7 +71,7 @@ class RunDirectory:
     def __init__(
         self, folder: str | Path, settings: Mapping[str, Any], about: Mapping[str, Any]
     ) -> None:
-        self.folder = Path(folder).absolute()
+        super().__init__(folder, ())
         self._wanted = Manifest(self.folder, as_json(settings), as_json(about), ())
         self._manifest = self._wanted
         self._lock = RunLock(self.folder)
@@ -98,6 +84,7 @@ class RunDirectory:
                 self._manifest = self._resumed(read_manifest(self.folder))
             else:
                 write_manifest(self._wanted)
+            self._planned = self._manifest.planned
             self._tidy()
         except BaseException:
             self._lock.__exit__(None, None, None)
@@ -109,26 +96,6 @@ class RunDirectory:
             self._tidy()
         finally:
             self._lock.__exit__()
-
-    @property
-    def planned(self) -> list[Planned]:
-        """The attempts planned so far, the original first."""
-        return list(self._manifest.planned)
-
-    @property
-    def samples(self) -> Path:
-        """The file for the examples that later exports need; it need not be there."""
-        return self.folder / SAMPLES
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder for trainings under way, made if it is missing."""
-        return made(path_inside(self.folder, CHECKPOINTS))
-
-    @property
-    def work(self) -> Path:
-        """The folder for files that are not finished; it goes when the run ends."""
-        return made(path_inside(self.folder, WORK))
 
     def plan(self, planned: Sequence[Planned]) -> None:
         """Add the attempts that are not planned yet, in their order; the first is the original.
@@ -148,58 +115,9 @@ class RunDirectory:
         if len(known) > len(self._manifest.planned):
             self._replace_planned(known)
 
-    def is_finished(self, id: str) -> bool:
-        """Tell whether the result of an attempt is in place."""
-        return (attempt_path(self.folder, id) / RESULT).is_file()
-
-    def attempt_folder(self, id: str) -> Path:
-        """Return the folder of an attempt, made if it is missing."""
-        return made(attempt_path(self.folder, id))
-
-    def write_attempt(self, planned: Planned) -> None:
-        """Write attempt.json: what the attempt is."""
-        write_json(self.attempt_folder(planned.id) / ATTEMPT, asdict(planned))
-
-    def write_history(self, id: str, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Write history.csv, a row for each epoch: see `attempt_files.write_history`."""
-        write_history(self.attempt_folder(id) / HISTORY, columns)
-
-    def write_predictions(self, id: str, predictions: Any) -> None:
-        """Write predictions.npz: an array, or lists and dicts of arrays."""
-        write_predictions(self.attempt_folder(id) / PREDICTIONS, predictions)
-
-    def write_details(self, id: str, details: Details) -> None:
-        """Write details.json: see `trimgrid.run_directory.details`."""
-        write_details(self.attempt_folder(id) / DETAILS, details)
-
     def write_sensitivity(self, found: Sensitivity) -> None:
         """Write sensitivity.json: see `trimgrid.run_directory.sensitivity_file`."""
         write_sensitivity(self.folder, found)
-
-    def adopt(self, id: str, path: Path) -> None:
-        """Move a file from the working folder to the files of an attempt."""
-        move(path, self.attempt_folder(id) / path.name)
-
-    def finish(self, id: str, result: Mapping[str, Any]) -> None:
-        """Write result.json, which makes the attempt a finished one: see `result_dict`.
-
-        Raises `RunError` if the attempt is finished already, and if a file that the result lists is
-        not there with its size.
-        """
-        folder = self.attempt_folder(id)
-        if self.is_finished(id):
-            raise RunError(f"Attempt {id} is finished already: {str(folder / RESULT)!r} stays.")
-        if result["id"] != id:
-            raise RunError(f"The result of attempt {id} says that it is of {result['id']}.")
-        for name, facts in result["files"].items():
-            path = path_inside(folder, name)
-            size = path.stat().st_size if path.is_file() else None
-            if size != facts["bytes"]:
-                raise RunError(
-                    f"Attempt {id} can't be finished: {str(path)!r} should have {facts['bytes']} "
-                    f"bytes, and {'is missing' if size is None else f'has {size}'}."
-                )
-        write_json(folder / RESULT, result)
 
     def rm(self, name_or_id: str) -> None:
         """Remove an attempt with its files; the next run lets go of its checkpoints.
@@ -266,6 +184,7 @@ class RunDirectory:
         manifest = replace(self._manifest, planned=tuple(planned))
         write_manifest(manifest)
         self._manifest = manifest
+        self._planned = manifest.planned
 
 
 def remove_attempt(folder: str | Path, name: str) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 from trimgrid.errors import RunError, first_line
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.attempt_files import result_dict
+from trimgrid.run_directory.attempt_store import AttemptStore
 from trimgrid.run_directory.checkpoints import Checkpoints
 from trimgrid.run_directory.details import Details, Updates
-from trimgrid.run_directory.store import Planned, RunDirectory
+from trimgrid.run_directory.manifest import Planned
 from trimgrid.runs.checking import Say
 from trimgrid.runs.measuring import Measured
 from trimgrid.stored.attempt import StoredAttempt
@@ -42,7 +43,7 @@ class RunKeeper:
 
     def __init__(
         self,
-        store: RunDirectory,
+        store: AttemptStore,
         planned: Mapping[str, Planned],
         seeds: Mapping[str, Sequence[int]],
         updates: Mapping[str, Updates],
