@@ -63,3 +63,32 @@ def interruptible() -> Iterator[Interruption]:
             signal.signal(each, before[each])
     if interruption.requested:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Inside the block SIGTERM raises `KeyboardInterrupt`, as SIGINT does.
+
+    For a process that only waits for others, which save what they have. A signal that was ignored
+    before still is; outside of the main thread the block changes nothing.
+
+    >>> with ended_by_signals():
+    ...     signal.raise_signal(signal.SIGTERM)
+    Traceback (most recent call last):
+    ...
+    KeyboardInterrupt
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    main = threading.current_thread() is threading.main_thread()
+    if not main or before in (None, signal.SIG_IGN):
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -97,7 +97,7 @@ class Executor(Protocol):
     again elsewhere. The other units go on. The order of `Done` is any; what a unit told comes
     before its end.
 
-    Closing the iterator, also by an error in the driver, asks the workers to end as SIGTERM does,
+    Closing the generator, also by an error in the driver, asks the workers to end as SIGTERM does,
     gives them some seconds to save what they have, and ends them.
     """
 
@@ -105,7 +105,7 @@ class Executor(Protocol):
     def slots(self) -> int:
         """How many units may run at a time at present; at least 1."""
 
-    def run(self, work: Work, units: Sequence[Unit], logs: Path) -> Iterator[Event]:
+    def run(self, work: Work, units: Sequence[Unit], logs: Path) -> Generator[Event, None, None]:
         """Run the units. `logs`: a folder that takes what each worker prints while it does a unit,
         `<id>.log`; of units that are done the file goes.
 

@@ -115,6 +115,12 @@ class RunDirectory(AttemptStore):
         if len(known) > len(self._manifest.planned):
             self._replace_planned(known)
 
+    def take_back(self, id: str) -> None:
+        """Remove the result of an attempt, which is unfinished then; its other files stay."""
+        folder = attempt_path(self.folder, id)
+        (folder / RESULT).unlink(missing_ok=True)
+        sync_folder(folder)
+
     def write_sensitivity(self, found: Sensitivity) -> None:
         """Write sensitivity.json: see `trimgrid.run_directory.sensitivity_file`."""
         write_sensitivity(self.folder, found)
@@ -137,8 +143,7 @@ class RunDirectory(AttemptStore):
         folder = attempt_path(self.folder, planned.id)
         if folder.is_dir():
             # The result first: were the attempt planned again, a result left would be taken.
-            (folder / RESULT).unlink(missing_ok=True)
-            sync_folder(folder)
+            self.take_back(planned.id)
         self._replace_planned(others)
         if folder.is_dir():
             shutil.rmtree(folder)

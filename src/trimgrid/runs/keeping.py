@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -18,6 +19,8 @@ from trimgrid.runs.checking import Say
 from trimgrid.runs.measuring import Measured
 from trimgrid.stored.attempt import StoredAttempt
 
+GIVEN_UP = "worker failed: "
+"""How the status of an attempt begins whose workers died; the reason follows."""
 KEPT_FILES = ("model.keras", "model.tflite")
 
 
@@ -115,6 +118,30 @@ class RunKeeper:
         self.checkpoints.forget(self.training_id(info.name, repeat) for repeat in repeats)
         self._log(kept)
         return kept
+
+    def kept(self, name: str) -> StoredAttempt:
+        """Return the result of an attempt that a worker has finished; loggers get it."""
+        kept = self.finished(name)
+        assert kept is not None
+        self._log(kept)
+        return kept
+
+    def give_up(self, name: str, reason: str) -> None:
+        """Keep as the result of an attempt that its workers failed, for the next run to try again.
+
+        Its weights are counted as the original's: there is no model of its own.
+        """
+        planned = self._planned[name]
+        original = self.finished(next(iter(self._planned)))
+        assert original is not None
+        total = original.total_weights
+        info = AttemptInfo(name, total, total, 0, None, None, None, None, None, math.nan)
+        info.status = f"{GIVEN_UP}{reason}"
+        self._store.write_attempt(planned)
+        folder = self._store.attempt_folder(planned.id)
+        self._store.finish(
+            planned.id, result_dict(folder, planned.id, info, seeds=self._seeds[name])
+        )
 
     def _forget_needless(self) -> None:
         """Let go of the checkpoints of attempts that are finished, or not planned any more."""

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -64,10 +65,7 @@ class Progress:
         self._total = trainings * epochs + original_epochs
         self._task = self._bar.add_task("starting", total=self._total, loss="-")
         self._telling: Telling | None = None
-        self.done = 0  # epochs of all trainings
-        self._earlier = 0  # those of the groups before the present one
-        self._names: tuple[str, ...] = ()
-        self._epoch = 0
+        self._groups: dict[str, _Group] = {}
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -76,27 +74,38 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def on_epoch(self, names: Sequence[str], epoch: int, losses: Sequence[float]) -> None:
-        """Move on by an epoch of the attempts that train together."""
-        if tuple(names) != self._names or epoch <= self._epoch:
-            # Another group, unless the same begins anew with fewer members.
-            smaller = len(names) < len(self._names)
-            if not (smaller and self._names[: len(names)] == tuple(names)):
-                self._earlier += len(self._names) * self._length(self._names)
-        self._names, self._epoch = tuple(names), epoch
-        several = len(set(names)) > 1
-        one = shortened(printable(names[0]), _NAME_WIDTH)
-        finite = [float(loss) for loss in losses if math.isfinite(loss)]
-        self.done = self._earlier + len(names) * epoch
+    @property
+    def done(self) -> int:
+        """The epochs of all trainings so far."""
+        return sum(each.done for each in self._groups.values())
+
+    def on_epoch(
+        self, names: Sequence[str], epoch: int, losses: Sequence[float], group: str = ""
+    ) -> None:
+        """Move on by an epoch of the attempts that train together.
+
+        `group`: tells apart who trains at the same time, one group of trainings after the other.
+        """
+        present = self._groups.setdefault(group, _Group())
+        present.move_on(names, epoch, losses, self._length(names))
+        training = [each for each in self._groups.values() if not each.ended] or [present]
+        together = list(dict.fromkeys(name for each in training for name in each.names))
+        several = len(together) > 1
+        one = shortened(printable(together[0]), _NAME_WIDTH)
+        finite = [loss for each in training for loss in each.losses if math.isfinite(loss)]
         loss = statistics.median(finite) if finite else None
         self._bar.update(
             self._task,
-            description=f"{len(set(names))} attempts" if several else one,
+            description=f"{len(together)} attempts" if several else one,
             completed=self.done,
             loss="nan" if loss is None else f"{loss:.2e}",
         )
         if self._telling is not None:
-            self._telling.on_epochs(names, self.done, loss, epoch == self._length(names))
+            self._telling.on_epochs(together, self.done, loss, present.ended)
+
+    def again(self, group: str) -> None:
+        """Take back what a group has told: it begins once more."""
+        self._groups.pop(group, None)
 
     @contextmanager
     def told(self, folder: Path) -> Iterator[None]:
@@ -119,3 +128,33 @@ class Progress:
     def _length(self, names: Sequence[str]) -> int:
         """The epochs of each of the trainings that train together."""
         return self._original_epochs if tuple(names) == (ORIGINAL,) else self._epochs
+
+
+@dataclass
+class _Group:
+    """How far trainings are that one worker does, some at once and then the next."""
+
+    earlier: int = 0  # epochs of those before the present ones
+    names: tuple[str, ...] = ()
+    epoch: int = 0
+    length: int = 0
+    losses: tuple[float, ...] = ()
+
+    @property
+    def done(self) -> int:
+        return self.earlier + len(self.names) * self.epoch
+
+    @property
+    def ended(self) -> bool:
+        return self.epoch == self.length
+
+    def move_on(
+        self, names: Sequence[str], epoch: int, losses: Sequence[float], length: int
+    ) -> None:
+        if tuple(names) != self.names or epoch <= self.epoch:
+            # Others, unless the same begin anew with fewer members.
+            smaller = len(names) < len(self.names)
+            if not (smaller and self.names[: len(names)] == tuple(names)):
+                self.earlier += len(self.names) * self.length
+        self.names, self.epoch, self.length = tuple(names), epoch, length
+        self.losses = tuple(float(loss) for loss in losses)

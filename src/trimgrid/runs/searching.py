@@ -32,10 +32,11 @@ from trimgrid.run_directory.sensitivity_file import SENSITIVITY
 from trimgrid.runs.asking import Known, ask, check_sampler, importances
 from trimgrid.runs.recommending import recommended_grid
 from trimgrid.runs.results import load_results
+from trimgrid.runs.run_options import RunOptions, Subject
 from trimgrid.runs.search import Search
 from trimgrid.runs.search_space import Params, SearchSpace
 from trimgrid.runs.sensing import sensitivity_of
-from trimgrid.runs.stored_run import RunOptions, StoredRun, Subject, reported
+from trimgrid.runs.stored_run import StoredRun, reported
 from trimgrid.sensitivity import SPARSITIES, Sensitivity
 from trimgrid.shrunk_info import SHRUNK_SIZES
 

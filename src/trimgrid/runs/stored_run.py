@@ -2,92 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from trimgrid.arguments import check_flag
-from trimgrid.engines.engine import Engine, open_engine
-from trimgrid.errors import InputError, first_line
+from trimgrid.engines.engine import Engine
+from trimgrid.errors import first_line
 from trimgrid.export.tflite import TFLiteConverter
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.halving import Halving
-from trimgrid.results import AttemptInfo
-from trimgrid.run_directory.details import updates_of
-from trimgrid.run_directory.store import RunDirectory
-from trimgrid.runs.checking import ORIGINAL, Lengths, Say, check_amounts, check_attempts, tasks_of
-from trimgrid.runs.evaluating import Evaluate
-from trimgrid.runs.keeping import Logger, RunKeeper
+from trimgrid.run_directory.store import Planned, RunDirectory
+from trimgrid.runs.checking import ORIGINAL, Say, check_attempts
+from trimgrid.runs.groups import GroupedRun
+from trimgrid.runs.keeping import GIVEN_UP
 from trimgrid.runs.measuring import first_samples
-from trimgrid.runs.planning import plan_attempts, seeds_of, with_known_names
+from trimgrid.runs.planning import plan_attempts, with_known_names
 from trimgrid.runs.progress import Progress
 from trimgrid.runs.results import Results, load_results
+from trimgrid.runs.run_options import RunOptions, Subject, keeper_of, open_with_room
 from trimgrid.runs.running import run_attempts
 from trimgrid.runs.settings import about
 from trimgrid.runs.shrinking import Shrinker
 from trimgrid.runs.shrinking_later import lacks_shrunk, with_shrunk
 from trimgrid.runs.structure_notes import structure_notes
-from trimgrid.runs.study_data import StudyData
 from trimgrid.schedule_kinds import is_trained
 from trimgrid.scratch import scratch_folder
 from trimgrid.sensitivity import Sensitivity
 from trimgrid.stored.attempt import StoredAttempt
-from trimgrid.training import Task, Training
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What all attempts of a study share: the model, its data, how it is trained and evaluated.
-
-    `notes`: what there is to say of it before a run.
-    """
-
-    model: Any
-    data: StudyData
-    training: Training
-    pretrain_epochs: int
-    evaluate: Evaluate
-    notes: Sequence[str]
-
-    @property
-    def lengths(self) -> Lengths:
-        """The batches of the trainings."""
-        return Lengths.of(self.model, self.data.train, self.training, self.pretrain_epochs)
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a run is done: see `trimgrid.Study.run`.
-
-    `settings`: what all attempts share, and what must be the same when a run goes on. `engine`: the
-    one to ask for.
-
-    Raises `InputError` for amounts that are none.
-    """
-
-    settings: Mapping[str, Any]
-    engine: str
-    repeats: int
-    memory: int | None
-    tflite: bool
-    checkpoint_seconds: float
-    progress: bool | None
-    on_result: Callable[[AttemptInfo], None] | None
-    say: Say | None
-    loggers: Sequence[Logger]
-    converter: TFLiteConverter | None
-    shrink: bool = False
-
-    def __post_init__(self) -> None:
-        check_flag("shrink", self.shrink)
-        check_amounts(self.repeats, self.memory)
-        if not self.checkpoint_seconds > 0:
-            raise InputError(
-                "The time between two checkpoints must be above 0 seconds. "
-                f"Received: checkpoint_seconds={self.checkpoint_seconds!r}. Give for example 60."
-            )
 
 
 class StoredRun:
@@ -168,12 +110,14 @@ class StoredRun:
         self._store.plan(list(planned.values()))
         if not self._store.samples.exists():
             subject.data.write_samples(self._store.samples)
+        self._take_back(planned.values())
         missing = [each for each in planned.values() if not self._store.is_finished(each.id)]
         unshrunk = options.shrink and any(
             lacks_shrunk(StoredAttempt.read(self.folder, each)) for each in planned.values()
         )
         names = {each.name for each in missing}
-        if (missing or unshrunk) and options.tflite and self._converter is None:
+        here = unshrunk or (missing and options.placing is None)
+        if here and options.tflite and self._converter is None:
             self._converter = self._stack.enter_context(TFLiteConverter())
         trained = [e for e in grid if e.name in names and is_trained(e.pruning_schedule)]
         bar = Progress(
@@ -188,38 +132,39 @@ class StoredRun:
                 stack.enter_context(bar.told(self.folder))
             for note in [*subject.notes, *structure_notes(grid, subject.model)]:
                 say(note)
-            results = run_attempts(
-                subject.model,
-                grid,
-                subject.data.train,
-                subject.data.validation,
-                subject.training,
-                subject.evaluate,
-                self._converter if options.tflite else None,
-                bar.on_epoch,
-                pretrain_epochs=subject.pretrain_epochs,
-                engine=options.engine,
-                repeats=options.repeats,
-                memory=options.memory,
-                say=say,
-                keeper=RunKeeper(
-                    self._store,
-                    planned,
-                    seeds_of(grid, subject.training, options.repeats),
-                    {
-                        each.name: updates_of(each.pruning_schedule.plan(lengths.steps))
-                        for each in grid
-                        if each.name in names
-                    },
-                    lengths.steps,
-                    options.checkpoint_seconds,
+            keeper = keeper_of(self._store, subject, options, grid, planned, say)
+            if options.placing is not None:
+                results = GroupedRun(
+                    subject,
+                    options,
+                    options.placing,
+                    self.folder,
+                    self._store.planned,
+                    grid,
+                    keeper,
+                    bar,
                     say,
-                    options.loggers,
-                ),
-                open=self._open,
-                halving=halving,
-                shrink=options.shrink,
-            )
+                ).results()
+            else:
+                results = run_attempts(
+                    subject.model,
+                    grid,
+                    subject.data.train,
+                    subject.data.validation,
+                    subject.training,
+                    subject.evaluate,
+                    self._converter if options.tflite else None,
+                    bar.on_epoch,
+                    pretrain_epochs=subject.pretrain_epochs,
+                    engine=options.engine,
+                    repeats=options.repeats,
+                    memory=options.memory,
+                    say=say,
+                    keeper=keeper,
+                    open=self._open,
+                    halving=halving,
+                    shrink=options.shrink,
+                )
             if unshrunk:
                 samples = first_samples(next(subject.data.train.epoch(None, 0))[0])
                 converter = self._converter if options.tflite else None
@@ -233,18 +178,20 @@ class StoredRun:
                         options.on_result(info)
                 self._shown.add(info.name)
 
-    def _open(self, *arguments: Any, tasks: Sequence[Task], attempts: int, **more: Any) -> Engine:
+    def _open(self, *arguments: Any, **more: Any) -> Engine:
         """Open the engine, with room for what is expected too, or give that which is open."""
         if self._engine is None:
-            subject, repeats = self._subject, self._options.repeats
-            expected = [
-                task
-                for each in self._expected
-                for task in tasks_of(each, subject.training, repeats, subject.lengths)
-            ]
-            room = max(attempts, len(expected))
-            self._engine = open_engine(*arguments, tasks=[*tasks, *expected], attempts=room, **more)
+            subject, options, expected = self._subject, self._options, self._expected
+            room = len(expected) * options.repeats
+            self._engine = open_with_room(subject, options, expected, room, *arguments, **more)
         return self._engine
+
+    def _take_back(self, planned: Iterable[Planned]) -> None:
+        """Let attempts be tried again whose workers died."""
+        for each in planned:
+            found = StoredAttempt.read(self.folder, each)
+            if found is not None and found.status.startswith(GIVEN_UP):
+                self._store.take_back(each.id)
 
     def _once(self, say: Say) -> Say:
         """Say each line once for all grids."""

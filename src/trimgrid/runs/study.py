@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,24 @@ from trimgrid.grids.grid import AttemptConfig, article_grid
 from trimgrid.legacy.refusing import IN_KERAS_3
 from trimgrid.legacy.settings import in_keras_3
 from trimgrid.legacy.telling import check_trainable_by_tfmot, is_legacy
+from trimgrid.measures.error_kinds import ErrorMeasure
 from trimgrid.measures.error_measures import error_measure
 from trimgrid.prunable import check_prunable_model
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.store import MANIFEST, RunDirectory, read_manifest
 from trimgrid.runs.asking import optuna
-from trimgrid.runs.checking import Say, check_attempts
+from trimgrid.runs.checking import Opened, Say, check_attempts
 from trimgrid.runs.keeping import Logger
 from trimgrid.runs.recommending import highest_rate, recommended_grid
 from trimgrid.runs.results import Results
+from trimgrid.runs.run_options import RunOptions, Subject
 from trimgrid.runs.scan import Scan
 from trimgrid.runs.scanning import scan_model
 from trimgrid.runs.search import Search
 from trimgrid.runs.searching import BATCH, SearchOptions, run_search
 from trimgrid.runs.sensing import sensitivity_of
 from trimgrid.runs.settings import about, model_digest, platform, training_settings, versions
-from trimgrid.runs.stored_run import RunOptions, StoredRun, Subject, reported
+from trimgrid.runs.stored_run import StoredRun, reported
 from trimgrid.runs.study_data import StudyData
 from trimgrid.sensitivity import SPARSITIES, Sensitivity
 from trimgrid.shrunk_info import SHRUNK_SIZES
@@ -361,8 +364,7 @@ class Study:
 
     def evaluate(self, model: Any) -> tuple[Any, float]:
         """Return the predictions of a model on the test data, and their error."""
-        # A function of the model that brings its own data takes none of this.
-        return self.measure.evaluate(model, self.data.test or self.data.train)
+        return _evaluated(self.measure, self.data.test or self.data.train, model)
 
     @property
     def steps(self) -> int:
@@ -386,7 +388,7 @@ class Study:
             self.data,
             self.training,
             self.pretrain_epochs,
-            self.evaluate,
+            partial(_evaluated, self.measure, self.data.test or self.data.train),
             self._notes,
         )
 
@@ -429,6 +431,11 @@ class Study:
             "platform": platform(),
             "versions": versions(self.model),
         }
+
+
+def _evaluated(measure: ErrorMeasure, test: Opened, model: Any) -> tuple[Any, float]:
+    # A function of the model that brings its own data takes none of this.
+    return measure.evaluate(model, test)
 
 
 def _built(model: Any) -> Any:

@@ -1,0 +1,184 @@
+"""A worker's part of a run: it trains and measures groups of attempts, and keeps their results."""
+
+from __future__ import annotations
+
+import atexit
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from trimgrid.engines.engine import Engine
+from trimgrid.errors import RunError
+from trimgrid.executors.work import Tell
+from trimgrid.export.tflite import TFLiteConverter
+from trimgrid.grids.grid import AttemptConfig
+from trimgrid.models import nested_layers
+from trimgrid.run_directory.attempt_store import AttemptStore
+from trimgrid.run_directory.manifest import Planned
+from trimgrid.runs.checking import ORIGINAL
+from trimgrid.runs.group_messages import Finished, Said, Trained
+from trimgrid.runs.packed import Packed
+from trimgrid.runs.run_options import RunOptions, Subject, keeper_of, open_with_room
+from trimgrid.runs.running import run_attempts
+from trimgrid.runs.settings import platform
+
+_EVERY = 0.2  # seconds between two messages on epochs: more than people see costs time
+
+
+@dataclass(frozen=True)
+class GroupWork:
+    """What every worker of a run is given.
+
+    `planned`: all attempts of the run directory, the original first. `grid`: those of this run with
+    the names that they have there. `size`: how many train together at most. `trainable`, `policy`
+    and `keras_settings`: what a pickled model does not carry.
+    """
+
+    subject: Subject
+    options: RunOptions
+    folder: Path
+    planned: tuple[Planned, ...]
+    grid: tuple[AttemptConfig, ...]
+    size: int
+    trainable: tuple[bool, ...]
+    keras_settings: tuple[Any, ...]
+
+    @classmethod
+    def of(
+        cls,
+        subject: Subject,
+        options: RunOptions,
+        folder: Path,
+        planned: Sequence[Planned],
+        grid: Sequence[AttemptConfig],
+        size: int,
+    ) -> GroupWork:
+        """Return what workers are given of a run, without what belongs to the driver alone."""
+        own = replace(options, on_result=None, say=None, loggers=(), converter=None, placing=None)
+        layers = tuple(bool(each.trainable) for each in nested_layers(subject.model))
+        return cls(
+            subject, own, folder, tuple(planned), tuple(grid), size, layers, _keras_settings()
+        )
+
+    def packed(self) -> Packed:
+        """Return it as it travels. Raises `InputError` for what can't."""
+        return Packed.of(self, _custom_objects(self))
+
+
+class GroupRun:
+    """Does groups of attempts in a worker process; engine and converter serve all of them."""
+
+    def __init__(self, work: GroupWork) -> None:
+        floatx, epsilon, image_format, policy = work.keras_settings
+        keras.config.set_floatx(floatx)
+        keras.config.set_epsilon(epsilon)
+        keras.config.set_image_data_format(image_format)
+        keras.config.set_dtype_policy(policy)
+        layers = nested_layers(work.subject.model)
+        for layer, trainable in zip(layers, work.trainable, strict=True):
+            if layer.trainable != trainable:
+                layer.trainable = trainable
+        expected = work.options.settings["platform"]
+        if platform() != expected:
+            raise RunError(
+                f"Workers compute as the process does that began the run, on {expected}. "
+                f"Received: a worker on {platform()}. Begin the run on such a machine, or set "
+                "JAX_PLATFORMS for both."
+            )
+        self._work = work
+        self._store = AttemptStore(work.folder, work.planned)
+        self._converter: TFLiteConverter | None = None
+        self._engine: Engine | None = None
+
+    def do(self, names: Sequence[str], tell: Tell) -> None:
+        """Train and measure what is missing of these attempts; without any, of the original.
+
+        What is finished is in the run directory, and told. Raises what training a grid raises.
+        """
+        work = self._work
+        subject, options = work.subject, work.options
+        wanted = set(names)
+        grid = [each for each in work.grid if each.name in wanted]
+        planned = {each.name: each for each in work.planned if each.name in wanted}
+        planned = {ORIGINAL: work.planned[0], **planned}
+
+        def say(line: str) -> None:
+            tell(Said(line))
+
+        results = run_attempts(
+            subject.model,
+            grid,
+            subject.data.train,
+            subject.data.validation,
+            subject.training,
+            subject.evaluate,
+            self._tflite(),
+            _on_epoch(tell, subject.training.epochs),
+            pretrain_epochs=subject.pretrain_epochs,
+            engine=options.engine,
+            repeats=options.repeats,
+            memory=options.memory,
+            say=say,
+            keeper=keeper_of(self._store, subject, options, grid, planned, say),
+            open=self._open,
+            shrink=options.shrink,
+        )
+        for info in results:
+            tell(Finished(info.name))
+
+    def _tflite(self) -> TFLiteConverter | None:
+        if self._work.options.tflite and self._converter is None:
+            self._converter = TFLiteConverter()
+            atexit.register(self._converter.__exit__, None, None, None)
+        return self._converter
+
+    def _open(self, *arguments: Any, **more: Any) -> Engine:
+        """Open the engine for the whole grid, so that it does not depend on the group's members."""
+        if self._engine is None:
+            work = self._work
+            room = work.size * work.options.repeats
+            self._engine = open_with_room(
+                work.subject, work.options, work.grid, room, *arguments, **more
+            )
+        return self._engine
+
+
+def _on_epoch(tell: Tell, epochs: int) -> Any:
+    last = 0.0
+
+    def told(names: Sequence[str], epoch: int, losses: Sequence[float]) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _EVERY or epoch == epochs:
+            last = now
+            tell(Trained(tuple(names), epoch, tuple(map(float, losses))))
+
+    return told
+
+
+def _keras_settings() -> tuple[Any, ...]:
+    config = keras.config
+    return (
+        config.floatx(),
+        config.epsilon(),
+        config.image_data_format(),
+        config.dtype_policy().name,
+    )
+
+
+def _custom_objects(work: GroupWork) -> dict[str, Any]:
+    """What Keras must know to read model, losses, metrics and optimizers where nobody made them."""
+    training = work.subject.training
+    optimizers = [getattr(each, "optimizer", None) for each in work.grid]
+    given = keras.tree.flatten([training.loss, training.optimizer, training.metrics, *optimizers])
+    classes = [type(each) for each in (*nested_layers(work.subject.model), *given)]
+    own = {each.__name__: each for each in classes if not _known(each)}
+    return {**keras.saving.get_custom_objects(), **own}
+
+
+def _known(kind: type) -> bool:
+    return kind.__module__.split(".")[0] in ("keras", "builtins", "trimgrid")

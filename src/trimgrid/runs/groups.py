@@ -1,0 +1,142 @@
+"""The driver of a run whose groups of attempts are trained by workers."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from trimgrid.engines.choice import choose_engine
+from trimgrid.errors import RunError
+from trimgrid.executors.work import Again, Done, Event, Failed, Told, Unit, Work
+from trimgrid.grids.grid import AttemptConfig
+from trimgrid.interruption import ended_by_signals
+from trimgrid.results import AttemptInfo
+from trimgrid.run_directory.manifest import Planned
+from trimgrid.runs.checking import ORIGINAL, Say
+from trimgrid.runs.group_messages import Finished, Said, Trained
+from trimgrid.runs.group_run import GroupWork
+from trimgrid.runs.group_worker import open_groups
+from trimgrid.runs.keeping import RunKeeper
+from trimgrid.runs.progress import Progress
+from trimgrid.runs.run_options import Placing, RunOptions, Subject
+
+LOGS = "logs"
+"""The folder of a run directory with what the workers of failed groups printed last."""
+_LARGEST = 16
+"""More attempts in a group save little of the compiler's time, and more is lost with a worker."""
+
+
+@dataclass(frozen=True)
+class GroupedRun:
+    """A run whose attempts are trained in groups, wherever `placing` has workers.
+
+    `planned`: all attempts of the run directory `folder`, the original first. `grid`: those wanted.
+    `keeper` reads what workers have finished. `bar` and `say` tell of it.
+    """
+
+    subject: Subject
+    options: RunOptions
+    placing: Placing
+    folder: Path
+    planned: Sequence[Planned]
+    grid: Sequence[AttemptConfig]
+    keeper: RunKeeper
+    bar: Progress
+    say: Say
+
+    def results(self) -> Iterator[AttemptInfo]:
+        """Yield the results in the order of the grid, the original first, as they come.
+
+        Attempts whose group failed have a `status` that says so. Raises `InputError` for what can't
+        travel to workers, and `RunError` if the original can't be trained.
+        """
+        names = [ORIGINAL, *(each.name for each in self.grid)]
+        found = {name: self.keeper.finished(name) for name in names}
+        done = {name: info for name, info in found.items() if info is not None}
+        waiting = deque(names)
+
+        def ready() -> Iterator[AttemptInfo]:
+            while waiting and waiting[0] in done:
+                yield done.pop(waiting.popleft())
+
+        missing = [name for name in names if name not in done]
+        for group in self._in_turn(missing):
+            yield from ready()
+            for name in self._worked_on(group):
+                done[name] = self.keeper.kept(name)
+                yield from ready()
+        yield from ready()
+
+    def _in_turn(self, missing: Sequence[str]) -> Iterator[list[Unit]]:
+        """What is trained at once: the original before all others, which begin from it."""
+        if ORIGINAL in missing:
+            yield [Unit("original", ())]
+        others = [name for name in missing if name != ORIGINAL]
+        if others:
+            ids = {each.name: each.id for each in self.planned}
+            size = self._size(len(others))
+            groups = [others[start : start + size] for start in range(0, len(others), size)]
+            yield [Unit(f"group-{ids[group[0]][:12]}", tuple(group)) for group in groups]
+
+    def _size(self, attempts: int) -> int:
+        """How many attempts are in a group."""
+        if self.placing.group is not None:
+            return self.placing.group
+        if choose_engine(self.subject.model, self.options.engine).engine != "vectorized":
+            return 1
+        return max(1, min(_LARGEST, math.ceil(attempts / self.placing.executor.slots)))
+
+    def _worked_on(self, units: Sequence[Unit]) -> Iterator[str]:
+        """Give the attempts of units as they are finished, or given up."""
+        told: set[str] = set()
+        logs = self.folder / LOGS
+        with ended_by_signals(), closing(self._events(units, logs)) as events:
+            for event in events:
+                members = event.unit.arguments or (ORIGINAL,)
+                ended: Sequence[str] = ()
+                match event:
+                    case Told(message=Trained() as epoch):
+                        self.bar.on_epoch(epoch.names, epoch.epoch, epoch.losses, event.unit.id)
+                    case Told(message=Said(line)):
+                        self.say(line)
+                    case Told(message=Finished(name)):
+                        ended = [name] if name in members else ()
+                    case Again(why=why):
+                        self.bar.again(event.unit.id)
+                        self.say(f"{_names(members)}: once more, {why}.")
+                    case Failed(reason=reason):
+                        self._give_up(members, reason, logs / f"{event.unit.id}.log")
+                        ended = members
+                    case Done():  # what a lost message would have told
+                        ended = members
+                for name in ended:
+                    if name not in told:
+                        told.add(name)
+                        yield name
+
+    def _events(self, units: Sequence[Unit], logs: Path) -> Generator[Event, None, None]:
+        size = max(len(each.arguments) for each in units)
+        packed = GroupWork.of(
+            self.subject, self.options, self.folder, self.planned, self.grid, max(1, size)
+        ).packed()
+        environment = {"KERAS_BACKEND": keras.config.backend(), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        work = Work(open_groups, packed, environment, self.placing.resources)
+        return self.placing.executor.run(work, units, logs)
+
+    def _give_up(self, names: Sequence[str], reason: str, log: Path) -> None:
+        if ORIGINAL in names:
+            raise RunError(f"The original model could not be trained: {reason}. See {log}.")
+        for name in names:
+            if self.keeper.finished(name) is None:
+                self.keeper.give_up(name, f"{reason} ({log.parent.name}/{log.name})")
+        self.say(f"{_names(names)}: given up, {reason}. See {log}. The next run tries again.")
+
+
+def _names(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

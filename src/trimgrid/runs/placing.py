@@ -1,0 +1,70 @@
+"""Where the groups of a run are trained: as the arguments of a run say it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trimgrid.arguments import check_integer
+from trimgrid.cores import usable_cores
+from trimgrid.errors import InputError
+from trimgrid.executors.work import Resources
+from trimgrid.legacy.refusing import IN_KERAS_3
+from trimgrid.legacy.telling import is_legacy
+from trimgrid.runs.run_options import Placing
+
+EXECUTORS = ("local", "ray")
+
+
+def placing_of(
+    model: Any,
+    executor: str = "local",
+    workers: int = 1,
+    *,
+    ray_address: str | None = None,
+    group: int | None = None,
+    resources: Resources | None = None,
+) -> Placing | None:
+    """Return where groups are trained, None for in this process: see `trimgrid.Study.run`.
+
+    Raises `InputError` for an executor that is not known, settings of the other one, a missing
+    Ray and a `tf_keras` model.
+
+    >>> placing_of(None) is None
+    True
+    """
+    if executor not in EXECUTORS:
+        raise InputError(
+            f"An executor is one of {', '.join(EXECUTORS)}. Received: executor={executor!r}."
+        )
+    check_integer("workers", workers, minimum=1)
+    if executor == "local":
+        if ray_address is not None:
+            raise _other("ray_address", ray_address, 'executor="ray"')
+        if resources is not None:
+            raise _other("resources", resources, 'executor="ray"')
+        if workers == 1:
+            if group is not None:
+                raise _other("group", group, "workers=2 or more")
+            return None
+    elif workers != 1:
+        raise _other("workers", workers, 'executor="local"; a cluster has its own')
+    if is_legacy(model):
+        raise InputError(
+            "Workers train models of Keras 3. Received: the tf_keras model "
+            f"{model.name!r}. Run without workers, or {IN_KERAS_3}."
+        )
+    if executor == "local":
+        from trimgrid.executors.processes import ProcessExecutor
+
+        share = max(1, usable_cores() // workers)
+        return Placing(ProcessExecutor(workers), group, Resources(cpus=share))
+    from trimgrid.executors.ray_cluster import RayExecutor
+
+    return Placing(RayExecutor(ray_address), group, resources or Resources())
+
+
+def _other(name: str, value: Any, where: str) -> InputError:
+    return InputError(
+        f"The setting {name} belongs to a run with {where}. Received: {name}={value!r}. "
+        "Leave it away, or give both."
+    )
