@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from trimgrid.engines.engine import Engine
+from trimgrid.engines.trained import OnEpoch
 from trimgrid.errors import RunError
 from trimgrid.executors.work import Tell
 from trimgrid.export.tflite import TFLiteConverter
@@ -117,7 +118,7 @@ class GroupRun:
             subject.training,
             subject.evaluate,
             self._tflite(),
-            _on_epoch(tell, subject.training.epochs),
+            _on_epoch(tell, {subject.training.epochs, subject.pretrain_epochs}),
             pretrain_epochs=subject.pretrain_epochs,
             engine=options.engine,
             repeats=options.repeats,
@@ -147,13 +148,14 @@ class GroupRun:
         return self._engine
 
 
-def _on_epoch(tell: Tell, epochs: int) -> Any:
+def _on_epoch(tell: Tell, ends: Collection[int]) -> OnEpoch:
+    """Tell of epochs now and then, and of those that may be the last ones of a training."""
     last = 0.0
 
     def told(names: Sequence[str], epoch: int, losses: Sequence[float]) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last >= _EVERY or epoch == epochs:
+        if now - last >= _EVERY or epoch in ends:
             last = now
             tell(Trained(tuple(names), epoch, tuple(map(float, losses))))
 

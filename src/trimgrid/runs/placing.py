@@ -37,6 +37,8 @@ def placing_of(
             f"An executor is one of {', '.join(EXECUTORS)}. Received: executor={executor!r}."
         )
     check_integer("workers", workers, minimum=1)
+    if group is not None:
+        check_integer("group", group, minimum=1)
     if executor == "local":
         if ray_address is not None:
             raise _other("ray_address", ray_address, 'executor="ray"')

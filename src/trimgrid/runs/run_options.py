@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from trimgrid.arguments import check_flag, check_integer
+from trimgrid.arguments import check_flag
 from trimgrid.engines.engine import Engine, open_engine
 from trimgrid.errors import InputError
 from trimgrid.executors.work import Executor, Resources
@@ -28,16 +28,12 @@ from trimgrid.training import Task, Training
 class Placing:
     """Where groups of attempts run: `group` is how many are in one, None for what suits.
 
-    `resources`: what each group takes. Raises `InputError` for a group of none.
+    `resources`: what each group takes.
     """
 
     executor: Executor
     group: int | None = None
     resources: Resources = field(default_factory=Resources)
-
-    def __post_init__(self) -> None:
-        if self.group is not None:
-            check_integer("group", self.group, minimum=1)
 
 
 @dataclass(frozen=True)

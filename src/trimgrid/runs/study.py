@@ -14,6 +14,7 @@ from trimgrid.compiled_settings import compiled_settings, load_compiled
 from trimgrid.data.splits import open_splits
 from trimgrid.engines.choice import choose_engine
 from trimgrid.errors import InputError
+from trimgrid.executors.work import Resources
 from trimgrid.export.tflite import TFLiteConverter
 from trimgrid.grids.grid import AttemptConfig, article_grid
 from trimgrid.legacy.refusing import IN_KERAS_3
@@ -27,6 +28,7 @@ from trimgrid.run_directory.store import MANIFEST, RunDirectory, read_manifest
 from trimgrid.runs.asking import optuna
 from trimgrid.runs.checking import Opened, Say, check_attempts
 from trimgrid.runs.keeping import Logger
+from trimgrid.runs.placing import placing_of
 from trimgrid.runs.recommending import highest_rate, recommended_grid
 from trimgrid.runs.results import Results
 from trimgrid.runs.run_options import RunOptions, Subject
@@ -171,6 +173,11 @@ class Study:
         say: Say | None = None,
         loggers: Sequence[Logger] = (),
         converter: TFLiteConverter | None = None,
+        executor: str = "local",
+        workers: int = 1,
+        ray_address: str | None = None,
+        group: int | None = None,
+        resources: Resources | None = None,
     ) -> Results:
         """Train and measure the original and every attempt of a grid; return what the run directory
         then holds, after writing its page: see `Results.report`. Why a page could not be
@@ -194,6 +201,15 @@ class Study:
         `say` gets a line on each choice made. `loggers` get each result too. `converter`: one that
         runs already.
 
+        `workers`: so many processes of this machine train groups of attempts at the same time, each
+        on its share of the cores. `executor="ray"`: a Ray cluster does (extra `ray`), that of
+        `ray_address`, or of RAY_ADDRESS, or one of this machine; its nodes must see the run
+        directory. `group`: how many attempts a worker trains at once, by default what suits the
+        engine; `resources`: what a group takes on a cluster. The table is the same as without
+        workers. A group whose worker dies begins once more from its last checkpoint; one that dies
+        twice is given up, which the `status` of its attempts says, and the next run tries it
+        again. See docs/scaling.md.
+
         Raises `InputError` before any training for a grid that can't be run, a directory that
         another process uses, and one whose settings differ; `RunError` if the original can't be
         trained; `OSError`, which names the file, for a full disk.
@@ -215,6 +231,14 @@ class Study:
             loggers=loggers,
             converter=converter,
             shrink=shrink,
+            placing=placing_of(
+                self.model,
+                executor,
+                workers,
+                ray_address=ray_address,
+                group=group,
+                resources=resources,
+            ),
         )
         with StoredRun(self._subject, folder, options) as run:
             run.train(grid)
