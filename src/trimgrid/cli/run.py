@@ -19,6 +19,15 @@ from trimgrid.cli.options import (
     ShrinkOption,
     StructureOption,
 )
+from trimgrid.cli.placing_options import (
+    CpusOption,
+    ExecutorName,
+    ExecutorOption,
+    GpusOption,
+    GroupOption,
+    RayAddressOption,
+    WorkersOption,
+)
 from trimgrid.cli.study_options import (
     BatchSizeOption,
     DataOption,
@@ -67,6 +76,12 @@ def run(
         list[str] | None,
         typer.Option(metavar="NAME", help="tensorboard or mlflow; may be given twice."),
     ] = None,
+    workers: WorkersOption = 1,
+    executor: ExecutorOption = ExecutorName.LOCAL,
+    ray_address: RayAddressOption = None,
+    group: GroupOption = None,
+    cpus: CpusOption = None,
+    gpus: GpusOption = None,
 ) -> None:
     """Train, prune and measure a grid of attempts. Run it again to go on where it stopped.
 
@@ -96,7 +111,8 @@ def run(
         print(going_on_text(begun, folder), file=sys.stderr)
     with ExitStack() as stack:
         converter = None
-        if not no_tflite and (begun is None or begun.unfinished):
+        here = executor is ExecutorName.LOCAL and workers == 1
+        if here and not no_tflite and (begun is None or begun.unfinished):
             from trimgrid.export.tflite import TFLiteConverter
 
             converter = stack.enter_context(TFLiteConverter())  # starts while Keras is imported
@@ -107,6 +123,7 @@ def run(
         from trimgrid.report.page.writing import PAGE
         from trimgrid.report.plots import save_tradeoff
         from trimgrid.report.run_table import run_table
+        from trimgrid.runs.placing import resources_of
 
         ready, attempts = described.open()
         if grid is not None:
@@ -130,6 +147,11 @@ def run(
                 shrink=shrink,
                 loggers=[open_logger(name, folder) for name in log or ()],
                 converter=converter,
+                executor=executor.value,
+                workers=workers,
+                ray_address=ray_address,
+                group=group,
+                resources=resources_of(cpus, gpus),
             )
         except KeyboardInterrupt:
             print(f"To go on from {printable(str(folder))}, run it again.", file=sys.stderr)

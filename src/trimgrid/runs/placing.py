@@ -65,6 +65,17 @@ def placing_of(
     return Placing(RayExecutor(ray_address), group, resources or Resources())
 
 
+def resources_of(cpus: float | None, gpus: float | None) -> Resources | None:
+    """Return what a group takes of a cluster; None where nothing is said of it.
+
+    >>> resources_of(None, 0.5)
+    Resources(cpus=1.0, gpus=0.5, memory=None)
+    """
+    if cpus is None and gpus is None:
+        return None
+    return Resources(1.0 if cpus is None else cpus, gpus or 0.0)
+
+
 def _other(name: str, value: Any, where: str) -> InputError:
     return InputError(
         f"The setting {name} belongs to a run with {where}. Received: {name}={value!r}. "
