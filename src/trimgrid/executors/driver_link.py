@@ -17,9 +17,6 @@ import cloudpickle
 
 from trimgrid.executors.messages import Message
 
-SECONDS_TO_SAVE = 20.0
-"""What a worker has, once it is asked to end."""
-
 
 class DriverLink:
     """Takes units in a thread, which notices at once when the driver ends or wants no more.
@@ -27,14 +24,15 @@ class DriverLink:
     The one way in which a driver ends a worker is that its end of the connection closes; that
     happens by itself when it dies. Then the thread does to this process what SIGTERM does, unless
     it had that signal before from someone else, as in a job that is ended: a second one would not
-    let it save. After some seconds the process and all that it started are killed.
+    let it save. After `seconds` more the process and all that it started are killed.
 
     To be made in the main thread.
     """
 
-    def __init__(self, connection: Connection, driver: int) -> None:
+    def __init__(self, connection: Connection, driver: int, seconds: float) -> None:
         self._connection = connection
         self._driver = driver
+        self._seconds = seconds
         self._writing = threading.Lock()
         self._units: SimpleQueue[tuple[bytes, Path] | None] = SimpleQueue()
         self.gone = False
@@ -72,5 +70,5 @@ class DriverLink:
         if not asked and main is not None:
             signal.pthread_kill(main, signal.SIGTERM)
         self._units.put(None)
-        time.sleep(SECONDS_TO_SAVE)
+        time.sleep(self._seconds)
         os.killpg(0, signal.SIGKILL)  # the group is ours: workers are leaders of their sessions

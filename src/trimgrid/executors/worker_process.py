@@ -14,7 +14,6 @@ from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from trimgrid.executors.driver_link import SECONDS_TO_SAVE
 from trimgrid.executors.messages import Message
 
 
@@ -27,16 +26,21 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, shared: Path, environment: Mapping[str, str], cores: Sequence[int], log: Path
+        self,
+        shared: Path,
+        environment: Mapping[str, str],
+        seconds_to_save: float,
+        cores: Sequence[int],
+        log: Path,
     ) -> None:
         self.cores = cores
         self.connection, its_end = Pipe()
         with its_end, log.open("ab") as printed:
             end = its_end.fileno()
             program = [sys.executable, "-u", "-P", "-X", "faulthandler"]
-            arguments = [str(end), str(os.getpid()), ",".join(map(str, cores)), str(shared)]
+            arguments = [end, os.getpid(), seconds_to_save, ",".join(map(str, cores)), shared]
             self._process = subprocess.Popen(
-                [*program, "-m", "trimgrid.executors.child", *arguments],
+                [*program, "-m", "trimgrid.executors.child", *map(str, arguments)],
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=printed,
@@ -100,9 +104,9 @@ def listen(workers: Sequence[WorkerProcess]) -> list[WorkerProcess]:
     return [each for each in workers if each.connection in ready or not each.alive()]
 
 
-def end_all(workers: Sequence[WorkerProcess]) -> None:
+def end_all(workers: Sequence[WorkerProcess], seconds: float) -> None:
     """Ask workers to end, give them the seconds in which they save what they have, and end them."""
-    until = time.monotonic() + SECONDS_TO_SAVE + 2.0  # they end themselves
+    until = time.monotonic() + seconds
     try:
         for each in workers:
             each.ask_to_end()
