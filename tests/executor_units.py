@@ -123,6 +123,13 @@ def hold_on(shared: Any, tell: Tell, folder: str) -> None:
     threading.Event().wait(60)
 
 
+def die_in_the_middle(shared: Any, tell: Tell) -> None:
+    """Die while a message is half read."""
+    tell("a long one comes")
+    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+    tell(bytes(10_000_000))
+
+
 def fork_and_die(shared: Any, tell: Tell) -> None:
     """Die, and leave a forked process that holds all that is open."""
     forked = os.fork()
@@ -137,5 +144,6 @@ ACTS = {
     each.__name__: each
     for each in (
         *(echo, fail, die, surroundings, sum_and_change, wait_for, train, hold_on, fork_and_die),
+        die_in_the_middle,
     )
 }

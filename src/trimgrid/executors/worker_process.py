@@ -63,12 +63,15 @@ class WorkerProcess:
 
         To be called when there is something to read, or when it is not alive.
         """
-        with contextlib.suppress(EOFError, ConnectionResetError):
+        try:
             # What the worker forked may live on, and hold a connection on which nothing comes.
-            if self.connection.poll():
-                message: Message = pickle.loads(self.connection.recv_bytes())
-                return message
-        return None
+            if not self.connection.poll():
+                return None
+            content = self.connection.recv_bytes()
+        except (EOFError, OSError):  # OSError: it died in the middle of a message
+            return None
+        message: Message = pickle.loads(content)
+        return message
 
     def ask_to_end(self) -> None:
         """Let it save what it has, and end, without waiting for it."""
