@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,6 @@ from trimgrid.errors import InputError, RunError
 from trimgrid.executors.processes import ProcessExecutor
 from trimgrid.executors.work import Again, Do, Done, Event, Failed, Tell, Told, Unit, Work
 
-Run = Callable[..., list[Event]]
-
 
 def events(
     logs: Path,
@@ -31,7 +29,7 @@ def events(
     shared: Any = None,
     open_with: Callable[[Any], Do] = open_worker,
     **settings: Any,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     units = [Unit(f"u{place}", act) for place, act in enumerate(acts)]
     return ProcessExecutor(workers, seconds_to_save=5).run(
         Work(open_with, shared, **settings), units, logs
@@ -290,7 +288,7 @@ def test_workers_map_one_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ended_too", [False, True])
 def test_closing_lets_workers_save(tmp_path: Path, ended_too: bool) -> None:
     """Also where they are ended from outside at the same time, as all processes of a job are."""
-    with closing(events(tmp_path / "logs", *[("train", str(tmp_path))] * 3)) as running:  # type: ignore[type-var]
+    with closing(events(tmp_path / "logs", *[("train", str(tmp_path))] * 3)) as running:
         for _ in running:
             began = list(tmp_path.glob("*.began"))
             if len(began) == 2:
@@ -308,7 +306,7 @@ def test_a_worker_that_does_not_end_is_ended(tmp_path: Path) -> None:
     running = executor.run(Work(open_worker, None), units, tmp_path / "logs")
     first = next(running)
     assert isinstance(first, Told)
-    running.close()  # type: ignore[attr-defined]
+    running.close()
     assert soon(lambda: gone(first.message))
 
 
@@ -368,9 +366,7 @@ def test_workers_end_when_the_driver_does(tmp_path: Path, number: signal.Signals
     assert soon(lambda: len(list(tmp_path.glob("*.began"))) == 2)
     workers = [int(path.stem) for path in tmp_path.glob("*.began")]
     os.killpg(process.pid, number)  # as a terminal does: workers are not in this group
-    began = time.monotonic()
     assert soon(lambda: all(map(gone, workers)))
-    assert time.monotonic() - began < 3
     assert len(list(tmp_path.glob("*.saved"))) == 2
     said, errors = process.communicate(timeout=60)
     assert said == "started\n"
@@ -389,7 +385,7 @@ def test_a_worker_ended_from_outside_saves_and_its_unit_begins_again(tmp_path: P
     again = next(each for each in running if isinstance(each, Again))
     assert again.why == "its worker was killed by SIGTERM"
     assert len(list(tmp_path.glob("*.saved"))) == 1
-    running.close()  # type: ignore[attr-defined]
+    running.close()
 
 
 def test_many_units(tmp_path: Path) -> None:
@@ -407,6 +403,7 @@ def test_many_units(tmp_path: Path) -> None:
         ({"workers": 1.5}, "Received: workers=1.5"),
         ({"workers": 1, "seconds_to_save": 0}, "Received: seconds_to_save=0"),
         ({"workers": 1, "seconds_to_save": float("nan")}, "Received: seconds_to_save=nan"),
+        ({"workers": 1, "seconds_to_save": float("inf")}, "Received: seconds_to_save=inf"),
     ],
 )
 def test_bad_input(arguments: dict[str, Any], message: str) -> None:

@@ -9,9 +9,10 @@ is to start a program, wait for messages and count deaths.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 from trimgrid.arguments import check_integer
@@ -50,9 +51,9 @@ class ProcessExecutor:
 
     def __init__(self, workers: int, seconds_to_save: float = 20.0) -> None:
         self._workers = check_integer("workers", workers, minimum=1)
-        if not seconds_to_save > 0:
+        if not 0 < seconds_to_save < math.inf:
             raise InputError(
-                "Workers need more than 0 seconds to save what they have. "
+                "Workers need a number of seconds above 0 to save what they have. "
                 f"Received: seconds_to_save={seconds_to_save!r}. Give for example 20."
             )
         self._seconds = float(seconds_to_save)
@@ -67,7 +68,7 @@ class ProcessExecutor:
         """The number of workers."""
         return self._workers
 
-    def run(self, work: Work, units: Sequence[Unit], logs: Path) -> Iterator[Event]:
+    def run(self, work: Work, units: Sequence[Unit], logs: Path) -> Generator[Event, None, None]:
         """Run the units; see `Executor.run`.
 
         Raises `InputError` for what can't be pickled, before anything runs, and for what a worker
@@ -139,8 +140,9 @@ class _Run:
                     raise InputError(reason)
                 raise RunError(f"Workers can't be opened: {reason} See {self._log(unit)}")
             case None:
+                how = worker.how_it_ended()
                 del self.busy[worker]
-                event = self._lost(unit, worker.how_it_ended())
+                event = self._lost(unit, how)
                 remove_stale_scratch()
                 if self._waiting:
                     self.start(worker.cores)
