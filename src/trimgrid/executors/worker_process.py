@@ -55,8 +55,10 @@ class WorkerProcess:
             self.connection.send((arguments, log))
 
     def alive(self) -> bool:
-        """Tell whether the process runs."""
-        return self._process.poll() is None
+        """Tell whether the process runs. If not, what it started is ended, too."""
+        if self._process.returncode is None and self._process.poll() is not None:
+            self._kill_group()  # at once: later its number may be another's
+        return self._process.returncode is None
 
     def hear(self) -> Message | None:
         """Return its next message; None once it has ended, and waits for nothing then.
@@ -78,12 +80,8 @@ class WorkerProcess:
         self.connection.close()
 
     def how_it_ended(self) -> str:
-        """Wait for a worker that ends by itself, and say how, as in "its worker ...".
-
-        What it started is ended, too.
-        """
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=5)
+        """Wait for a worker that is about to end by itself, and say how, as in "its worker ..."."""
+        _wait_for([self], seconds=5.0)
         self.end()
         code = self._process.returncode
         if code >= 0:
@@ -96,9 +94,14 @@ class WorkerProcess:
     def end(self) -> None:
         """End the process and all that it started, at once. May be called twice."""
         self.connection.close()
+        if self.alive():
+            self._kill_group()
+            self._process.wait()
+
+    def _kill_group(self) -> None:
+        # Not permitted: on macOS, of processes that have ended.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
 
 
 def listen(workers: Sequence[WorkerProcess]) -> list[WorkerProcess]:
@@ -109,15 +112,19 @@ def listen(workers: Sequence[WorkerProcess]) -> list[WorkerProcess]:
 
 def end_all(workers: Sequence[WorkerProcess], seconds: float) -> None:
     """Ask workers to end, give them the seconds in which they save what they have, and end them."""
-    until = time.monotonic() + seconds
     try:
         for each in workers:
             each.ask_to_end()
-        while any(each.alive() for each in workers) and time.monotonic() < until:
-            time.sleep(0.01)
+        _wait_for(workers, seconds)
     finally:  # also at a second Ctrl-C
         for each in workers:
             each.end()
+
+
+def _wait_for(workers: Sequence[WorkerProcess], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while [each for each in workers if each.alive()] and time.monotonic() < until:
+        time.sleep(0.005)
 
 
 def _python_path() -> str:
