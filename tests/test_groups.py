@@ -201,5 +201,5 @@ def test_data_that_can_not_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("trimgrid.runs.study.placing_of", lambda *_, **__: Placing(Here(), 2))
     bad = trimgrid.Study(model(), batches, test=batches, loss="mse", epochs=10)
-    with pytest.raises(InputError, match=r"must be able to travel.*function that opens it"):
+    with pytest.raises(InputError, match=r"study.subject.data.train.*function that makes it"):
         bad.run(GRID, tmp_path / "run", tflite=False, progress=False)

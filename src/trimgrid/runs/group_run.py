@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import socket
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +14,13 @@ import keras
 
 from trimgrid.engines.engine import Engine
 from trimgrid.engines.trained import OnEpoch
-from trimgrid.errors import RunError
+from trimgrid.errors import InputError, RunError
 from trimgrid.executors.work import Tell
 from trimgrid.export.tflite import TFLiteConverter
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.models import nested_layers
 from trimgrid.run_directory.attempt_store import AttemptStore
-from trimgrid.run_directory.manifest import Planned
+from trimgrid.run_directory.manifest import MANIFEST, Planned
 from trimgrid.runs.checking import ORIGINAL
 from trimgrid.runs.group_messages import Finished, Said, Trained
 from trimgrid.runs.packed import Packed
@@ -67,7 +68,7 @@ class GroupWork:
 
     def packed(self) -> Packed:
         """Return it as it travels. Raises `InputError` for what can't."""
-        return Packed.of(self, _custom_objects(self))
+        return Packed.of(self, _custom_objects(self), "study")
 
 
 class GroupRun:
@@ -89,6 +90,12 @@ class GroupRun:
                 f"Workers compute as the process does that began the run, on {expected}. "
                 f"Received: a worker on {platform()}. Begin the run on such a machine, or set "
                 "JAX_PLATFORMS for both."
+            )
+        if not (work.folder / MANIFEST).is_file():
+            raise InputError(
+                "All workers must see the run directory. "
+                f"Received: {str(work.folder)!r}, which is not there on {socket.gethostname()}. "
+                "Give one on storage that all nodes share, or an address such as s3://BUCKET/RUN."
             )
         self._work = work
         self._store = AttemptStore(work.folder, work.planned)

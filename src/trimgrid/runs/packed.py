@@ -6,13 +6,12 @@ Without Keras, so that a worker can set itself up before the bytes are read.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import cloudpickle
-
-from trimgrid.errors import InputError, first_line
+from trimgrid.errors import InputError
+from trimgrid.executors.travel import not_there, pickled
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Packed:
 
     `custom`: classes and functions by the names by which Keras looks for them.
 
-    >>> packed = Packed.of({"epochs": 3}, {})
+    >>> packed = Packed.of({"epochs": 3}, {}, "settings")
     >>> packed.unpacked()
     {'epochs': 3}
     """
@@ -31,47 +30,26 @@ class Packed:
     buffers: tuple[Any, ...]
 
     @classmethod
-    def of(cls, value: Any, custom: Mapping[str, Any]) -> Packed:
-        """Pack an object. What is defined in `__main__` or a study file travels by value.
+    def of(cls, value: Any, custom: Mapping[str, Any], name: str) -> Packed:
+        """Pack an object; what is defined in a script or a study file travels by value.
 
-        Raises `InputError` for what can't travel.
+        Raises `InputError` for what can't travel, with the `name` that the object has there.
         """
         buffers: list[pickle.PickleBuffer] = []
-        try:
-            return cls(
-                cloudpickle.dumps(dict(custom)),
-                cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append),
-                tuple(buffers),
-            )
-        except Exception as error:  # whatever an object raises that can't be pickled
-            raise InputError(
-                "What a study has must be able to travel to its workers: arrays, a PyDataset, "
-                "functions that give batches. "
-                f"Received: {type(error).__name__}: {first_line(error)} "
-                "Give the data as arrays or as a function that opens it, or run without workers."
-            ) from error
+        content = pickled(value, name, buffers.append)
+        return cls(pickled(dict(custom), "custom objects"), content, tuple(buffers))
 
     def unpacked(self) -> Any:
         """Return the object; custom objects are known to Keras from then on.
 
-        Raises `InputError` for modules that can't be imported here.
+        Raises `InputError` for what can't be imported here.
         """
         try:
             custom = pickle.loads(self.custom)
             if custom:
-                import keras  # what has no custom objects may have no model either
+                import keras  # where nothing is custom there may be no model either
 
                 keras.saving.get_custom_objects().update(custom)
-            return pickle.loads(self.content, buffers=_writable(self.buffers))
+            return pickle.loads(self.content, buffers=self.buffers)
         except (ImportError, AttributeError) as error:
-            raise InputError(
-                "What a study uses must be importable where its workers run. "
-                f"Received: {type(error).__name__}: {first_line(error)} "
-                "Install the package there, put the module beside the study file, or, on a "
-                "cluster, give it to Ray: RAY_RUNTIME_ENV with py_modules."
-            ) from error
-
-
-def _writable(buffers: Sequence[Any]) -> list[Any]:
-    """What an executor made of the buffers, as it is: arrays from it may be read-only."""
-    return [memoryview(each) for each in buffers]
+            raise InputError(not_there(error)) from error
