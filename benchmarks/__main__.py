@@ -19,6 +19,7 @@ import benchmarks.quality
 import benchmarks.search
 import benchmarks.step_overhead
 import benchmarks.structure
+import benchmarks.workers
 from benchmarks.reporting import publish
 
 BENCHMARKS = {
@@ -34,6 +35,7 @@ BENCHMARKS = {
     "page": benchmarks.page.measure,
     "quality": benchmarks.quality.measure,
     "search": benchmarks.search.measure,
+    "workers": benchmarks.workers.measure,
 }
 
 

@@ -18,6 +18,7 @@ from trimgrid.cli.options import (
     ShrinkOption,
     StructureOption,
 )
+from trimgrid.cli.placing_options import WorkersOption
 from trimgrid.errors import RunError
 
 
@@ -68,6 +69,7 @@ def example(
         Path | None,
         typer.Option(metavar="FOLDER", help="Where tf_flowers is, prepared or as archive."),
     ] = None,
+    workers: WorkersOption = 1,
 ) -> None:
     """Run one of the article's examples: the original and a grid of 11 attempts."""
     from trimgrid.allocation.setting import check_allocation
@@ -99,6 +101,7 @@ def example(
         repeats=repeats,
         memory=limit,
         shrink=shrink,
+        workers=workers,
     )
     if not any(map(has_error, infos[1:])):
         raise RunError("No attempt succeeded; the recap says why.")

@@ -41,13 +41,14 @@ def run_example(
     repeats: int = 1,
     memory: int | None = None,
     shrink: bool = False,
+    workers: int = 1,
 ) -> list[AttemptInfo]:
     """Run the article's example `name` with its grid of 11 attempts.
 
     `folder` is the run directory: a run there goes on where it stopped. `allocation`: how the zeros
     are shared out among the tensors, None for the article's way, each by itself. `structure`: that
-    of the masks, in words. `engine`, `repeats`, `memory` (bytes) and `shrink` are those of
-    `trimgrid.Study.run`, the others those of `trimgrid.examples.experiments.experiment`.
+    of the masks, in words. `engine`, `repeats`, `memory` (bytes), `shrink` and `workers` are
+    those of `trimgrid.Study.run`, the others those of `trimgrid.examples.experiments.experiment`.
 
     Prints the model's summary, the block of each attempt and the recap to standard output, and
     shows progress on standard error. Writes `recap.txt`, `results.json`, `tradeoff.png` and, where
@@ -63,7 +64,7 @@ def run_example(
         print(going_on_text(begun, folder), file=sys.stderr)
     with ExitStack() as stack:
         converter = None
-        if begun is None or begun.unfinished:
+        if workers == 1 and (begun is None or begun.unfinished):
             converter = stack.enter_context(TFLiteConverter())  # starts while Keras is imported
         start_keras()
         from trimgrid.examples.experiments import experiment
@@ -98,6 +99,7 @@ def run_example(
                 shrink=shrink,
                 on_result=show,
                 converter=converter,
+                workers=workers,
             )
         except KeyboardInterrupt:
             done = f"{len(infos)} of {len(grid) + 1} are finished"

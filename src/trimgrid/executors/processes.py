@@ -82,7 +82,8 @@ class ProcessExecutor:
         with scratch_folder() as folder:
             run = _Run(work, units, logs.absolute(), folder / "shared", self._seconds)
             try:
-                for cores in core_shares(self._workers)[: len(units)]:
+                # One unit alone has all cores.
+                for cores in core_shares(min(self._workers, len(units))):
                     run.start(cores)
                 while run.busy:
                     for worker in listen(list(run.busy)):
