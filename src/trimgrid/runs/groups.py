@@ -6,14 +6,14 @@ import math
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
 
 from trimgrid.engines.choice import choose_engine
 from trimgrid.errors import RunError
-from trimgrid.executors.work import Again, Done, Event, Failed, Told, Unit, Work
+from trimgrid.executors.work import Again, Done, Event, Failed, Resources, Told, Unit, Work
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.interruption import ended_by_signals
 from trimgrid.results import AttemptInfo
@@ -23,6 +23,7 @@ from trimgrid.runs.group_messages import Finished, Said, Trained
 from trimgrid.runs.group_run import GroupWork
 from trimgrid.runs.group_worker import open_groups
 from trimgrid.runs.keeping import RunKeeper
+from trimgrid.runs.needing import bytes_needed
 from trimgrid.runs.progress import Progress
 from trimgrid.runs.run_options import Placing, RunOptions, Subject
 
@@ -126,7 +127,10 @@ class GroupedRun:
             self.subject, self.options, self.folder, self.planned, self.grid, max(1, size)
         ).packed()
         environment = {"KERAS_BACKEND": keras.config.backend(), "TF_CPP_MIN_LOG_LEVEL": "3"}
-        work = Work(open_groups, packed, environment, self.placing.resources)
+        resources = self.placing.resources or Resources()
+        if resources.memory is None:
+            resources = replace(resources, memory=bytes_needed(self.subject, max(1, size)))
+        work = Work(open_groups, packed, {**environment, **self.placing.environment}, resources)
         return self.placing.executor.run(work, units, logs)
 
     def _give_up(self, names: Sequence[str], reason: str, log: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from trimgrid.arguments import check_integer
-from trimgrid.cores import usable_cores
 from trimgrid.errors import InputError
 from trimgrid.executors.work import Resources
 from trimgrid.legacy.refusing import IN_KERAS_3
@@ -58,11 +58,14 @@ def placing_of(
     if executor == "local":
         from trimgrid.executors.processes import ProcessExecutor
 
-        share = max(1, usable_cores() // workers)
-        return Placing(ProcessExecutor(workers), group, Resources(cpus=share))
+        return Placing(ProcessExecutor(workers), group)
     from trimgrid.executors.ray_cluster import RayExecutor
 
-    return Placing(RayExecutor(ray_address), group, resources or Resources())
+    resources = resources or Resources()
+    cores = str(max(1, math.floor(resources.cpus)))
+    # Ray binds no process to cores: without these each would take all that there are.
+    environment = {"JAX_NUM_CPU_DEVICES": cores, "TF_NUM_INTRAOP_THREADS": cores}
+    return Placing(RayExecutor(ray_address), group, resources, environment)
 
 
 def resources_of(cpus: float | None, gpus: float | None) -> Resources | None:

@@ -28,12 +28,14 @@ from trimgrid.training import Task, Training
 class Placing:
     """Where groups of attempts run: `group` is how many are in one, None for what suits.
 
-    `resources`: what each group takes.
+    `resources`: what each group takes of a cluster, None where nothing is shared out. `environment`:
+    variables of the workers' own.
     """
 
     executor: Executor
     group: int | None = None
-    resources: Resources = field(default_factory=Resources)
+    resources: Resources | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
