@@ -28,7 +28,7 @@ from trimgrid.training import Task, Training
 class Placing:
     """Where groups of attempts run: `group` is how many are in one, None for what suits.
 
-    `resources`: what each group takes of a cluster, None where nothing is shared out. `environment`:
+    `resources`: what each group takes of a cluster, None where none is. `environment`:
     variables of the workers' own.
     """
 
