@@ -9,7 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.extra import numpy as arrays_of
 from numpy.typing import NDArray
 
@@ -27,6 +27,7 @@ def through_a_file(value: Any) -> Any:
         return found
 
 
+@settings(max_examples=30)
 @given(
     arrays_of.arrays(
         arrays_of.scalar_dtypes() | arrays_of.unicode_string_dtypes(),
