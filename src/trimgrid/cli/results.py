@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trimgrid.cli.options import (
+    ChosenIncreaseOption,
     MaxErrorOption,
-    MaxIncreaseOption,
     RunArgument,
     SizeOption,
     names_in_run,
@@ -90,7 +90,7 @@ def show(
 def best(
     run: RunArgument,
     max_error: MaxErrorOption = None,
-    max_increase: MaxIncreaseOption = None,
+    max_increase: ChosenIncreaseOption = None,
     size: SizeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -121,8 +121,13 @@ def _show_one(results: Results, found: StoredAttempt, as_json: bool, in_forms: b
 def find_best(
     results: Results, max_error: float | None, max_increase: str | None, size: str | None
 ) -> StoredAttempt:
-    """The smallest attempt that is good enough, by the options of the command line."""
+    """The smallest attempt that is good enough, by the options of the command line.
+
+    What they leave to a search, or might have, is told on standard error.
+    """
     share = None if max_increase is None else parse_share(max_increase)
+    if told := results.goal.text(limit=max_error is None and share is None, size=size is None):
+        print(told, file=sys.stderr)
     return results.best(max_error=max_error, max_increase=share, size=size)
 
 

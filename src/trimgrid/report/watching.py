@@ -161,7 +161,7 @@ def _front(results: StoredResults, size: str, width: int, height: int | None) ->
     if left_out := len(front) - len(front[shown]):
         lines.append(_line(f"  and {left_out:,} more", "dim"))
     if best is not None:
-        lines.append(_line("> the smallest within 5 % of the original's error", "dim"))
+        lines.append(_line(f"> the smallest {results.goal.limit_text}", "dim"))
     return lines
 
 

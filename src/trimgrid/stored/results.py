@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, overload
 
-from trimgrid.choosing import default_size, front, smallest
+from trimgrid.choosing import front, smallest
 from trimgrid.csv_text import csv_text
 from trimgrid.errors import InputError, RunError
 from trimgrid.measured_values import finite_or_none
@@ -19,6 +20,7 @@ from trimgrid.run_directory.sensitivity_file import read_sensitivity
 from trimgrid.sensitivity import Sensitivity
 from trimgrid.shrunk_info import SHRUNK_SIZES
 from trimgrid.stored.attempt import StoredAttempt
+from trimgrid.stored.goal import Goal, goal_of
 
 
 class StoredResults(Sequence[StoredAttempt]):
@@ -149,11 +151,21 @@ class StoredResults(Sequence[StoredAttempt]):
 
     @property
     def default_size(self) -> str:
-        """What counts as size where none is named.
+        """What counts as size where none is named: that of `goal`.
 
-        It is "zipped_tflite_size", or "zipped_keras_size" if nothing was converted to .tflite.
+        It is "zipped_tflite_size", or "zipped_keras_size" if nothing was converted to .tflite, or
+        what a search in the run directory looked for.
         """
-        return default_size(self._finished)
+        return self.goal.size
+
+    @cached_property
+    def goal(self) -> Goal:
+        """What is good enough and what counts as size where that is not said.
+
+        What the search in the run directory asked for; without one, or where several asked for
+        different things, at most 5 % more error than the original. As it was when first asked for.
+        """
+        return goal_of(self.folder, self._finished)
 
     def pareto(self, size: str | None = None) -> list[StoredAttempt]:
         """Return those that no other beats in both size and error, the smallest first.
@@ -174,7 +186,7 @@ class StoredResults(Sequence[StoredAttempt]):
         """Return the smallest attempt that is good enough; the original is none.
 
         Its error is at most `max_error`, and at most the original's plus the fraction
-        `max_increase` of it; without any limit `max_increase` is 0.05. `size` is one of
+        `max_increase` of it; without any limit those of `goal` count. `size` is one of
         `trimgrid.results.SIZES_TO_CHOOSE_BY`, None for `default_size`; of those of shrunk files,
         such as "zipped_shrunk_tflite_size", an attempt without idle units has that of its whole
         file, and the error is the attempt's, which shrinking does not change but for rounding. Of
@@ -183,6 +195,8 @@ class StoredResults(Sequence[StoredAttempt]):
         Raises `InputError` for limits that are no finite numbers and an unknown size, and
         `RunError` with the reason if no attempt will do.
         """
+        if max_error is None and max_increase is None:
+            max_error, max_increase = self.goal.max_error, self.goal.max_increase
         return smallest(
             self.attempts,
             self.find_original(),
