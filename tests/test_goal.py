@@ -148,3 +148,21 @@ def test_watch_marks_by_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     shown = capsys.readouterr().out
     assert "> most " in shown
     assert "> the smallest with at most 20 % more error than the original" in shown
+
+
+def test_watch_tells_how_far_a_search_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = run_with(tmp_path)
+    asked = [[{"name": each, "params": {}} for each in ("half", "most", "late")]]
+    stopped = results["most"].folder / "result.json"
+    told = {"status": "stopped after epoch 2: others are smaller and better"}
+    stopped.write_text(json.dumps(json.loads(stopped.read_text()) | told))
+    for budget, line in ((64, "2 of 64"), (None, "2 of 3")):
+        record = SearchRecord(ASKED, Sensitivity([], 0.1, "mse"), asked, budget=budget)
+        write_search(search_path(tmp_path, "1"), record)
+        assert [each.budget for each in results.searches] == [budget]
+        with pytest.raises(SystemExit):
+            main(["watch", str(tmp_path), "--once"])
+        shown = capsys.readouterr().out
+        assert f"\nSearch    {line} have ended, 1 of them stopped early\n" in shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, overload
@@ -16,6 +17,7 @@ from trimgrid.optional import optional_modules
 from trimgrid.results import COUNTS, SIZES, SIZES_TO_CHOOSE_BY
 from trimgrid.run_directory.manifest import Manifest, unknown_attempt
 from trimgrid.run_directory.progress_file import RunProgress, read_progress
+from trimgrid.run_directory.search_file import SearchRecord, find_searches, read_search
 from trimgrid.run_directory.sensitivity_file import read_sensitivity
 from trimgrid.sensitivity import Sensitivity
 from trimgrid.shrunk_info import SHRUNK_SIZES
@@ -148,6 +150,18 @@ class StoredResults(Sequence[StoredAttempt]):
         See `trimgrid.Study.sensitivity`. Raises `InputError` for a file that is damaged.
         """
         return read_sensitivity(self.folder)
+
+    @property
+    def searches(self) -> list[SearchRecord]:
+        """What was searched for in the run directory, as far as that can be read; each time anew.
+
+        See `trimgrid.Study.search`.
+        """
+        found = []
+        for path in find_searches(self.folder):
+            with suppress(InputError, OSError):
+                found.append(read_search(path))
+        return found
 
     @property
     def default_size(self) -> str:
