@@ -140,7 +140,7 @@ def test_the_same_command_again_only_reads(
     )  # fmt: skip
     told = capsys.readouterr()
     assert code == 0, told.err
-    assert told.err.startswith("Going on in runs/model: 4 of 4 are finished.\n")
+    assert told.err.startswith("Going on in runs/model: 4 of the 4 planned so far are finished.\n")
     assert {p: p.stat().st_mtime_ns for p in finished.glob("runs/model/attempts/*/*")} == before
 
 

@@ -46,7 +46,7 @@ def test_a_search_its_answer_and_the_same_again(capsys: pytest.CaptureFixture[st
     main_ended(0, ["search", *STUDY, *SMALL, "--max-increase", "500%"])
     again = capsys.readouterr()
     assert again.out == said.out
-    assert "Going on in runs/model: 5 of 5 are finished." in again.err
+    assert "Going on in runs/model: 5 of the 5 planned so far are finished." in again.err
     assert len(load_results("runs/model")) == 5
     # What it asked for is what others take.
     main_ended(0, ["best", "runs/model"])

@@ -169,7 +169,7 @@ def test_an_export_is_shown_with_what_is_known_of_it(
 
 def test_how_much_of_a_run_is_finished(tmp_path: Path) -> None:
     results = stored(tmp_path, INFOS, unfinished=("late", "later"))
-    line = "Going on in runs/m: 5 of 7 are finished."
+    line = "Going on in runs/m: 5 of the 7 planned so far are finished."
     assert going_on_text(results, Path("runs/m")) == line
 
 

@@ -103,9 +103,13 @@ def attempt_text(info: AttemptInfo, original: AttemptInfo | None, error_name: st
 
 
 def going_on_text(results: StoredResults, folder: Path) -> str:
-    """Return the line on a run that goes on: how much of it is finished."""
+    """Return the line on a run that goes on: how much of what it had before is finished.
+
+    What it is asked for now may be more.
+    """
     planned = len(results) + len(results.unfinished)
-    return f"Going on in {printable(str(folder))}: {len(results)} of {planned} are finished."
+    done = f"{len(results)} of the {planned} planned so far are finished"
+    return f"Going on in {printable(str(folder))}: {done}."
 
 
 def attempt_lines(
