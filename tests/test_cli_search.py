@@ -74,13 +74,21 @@ def test_sensitivity_of_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(found["points"]) == 22
     main_ended(0, ["sensitivity", "r", "--json"])
     assert json.loads(capsys.readouterr().out) == found
+    main_ended(0, ["sensitivity", "r"])
+    text = capsys.readouterr().out
+    main_ended(0, ["show", "r"])
+    shown = capsys.readouterr().out
+    assert shown == f"No attempts yet, only how sensitive the tensors are:\n\n{text}"
+    main_ended(0, ["show", "r", "--json"])
+    assert json.loads(capsys.readouterr().out) == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["sensitivity"], "A study file says what is studied"),
-        (["sensitivity", "none.py"], "A study file must exist"),
+        (["sensitivity", "runs/none"], "'runs/none', which is neither"),
+        (["sensitivity", "none.py"], "a run directory, or found for a study file"),
         (["sensitivity", ".", "--data", "data.npz"], "Received: . and --data"),
         (["sensitivity", "."], "not a run directory|manifest"),
         (["search"], "trimgrid search --model model.keras"),

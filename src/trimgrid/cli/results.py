@@ -59,6 +59,7 @@ def show(
 ) -> None:
     """Show the results in a run directory, finished or not, or one of them in all its forms."""
     from trimgrid.report.run_table import run_table
+    from trimgrid.report.sensitivity_text import sensitivity_text
     from trimgrid.runs.results import load_results
 
     results = load_results(run)
@@ -83,6 +84,9 @@ def show(
         text = shown.to_csv()
         # People read it on a terminal, which would obey what a name may hold; in a pipe it is data.
         print(printable_lines(text) if sys.stdout.isatty() else text, end="")
+    elif not results and not results.unfinished and results.sensitivity is not None:
+        print("No attempts yet, only how sensitive the tensors are:\n")
+        print(sensitivity_text(results.sensitivity), end="")
     else:
         print(run_table(shown, results.error_name), end="")
 
