@@ -97,9 +97,7 @@ def _timed_pair(latency: Mapping[str, Any] | None, name: str) -> Iterator[TimedF
                 yield file
 
 
-def _add_timed(
-    file: TimedFile, files: dict[str, dict[str, TFLiteForm]], reasons: _Reasons
-) -> None:
+def _add_timed(file: TimedFile, files: dict[str, dict[str, TFLiteForm]], reasons: _Reasons) -> None:
     if file.storage not in files:
         return
     if file.size is None:
