@@ -58,6 +58,7 @@ def show(
     as_csv: Annotated[bool, typer.Option("--csv", help="As CSV on standard output.")] = False,
 ) -> None:
     """Show the results in a run directory, finished or not, or one of them in all its forms."""
+    from trimgrid.choosing import check_size
     from trimgrid.report.run_table import run_table
     from trimgrid.report.sensitivity_text import sensitivity_text
     from trimgrid.runs.results import load_results
@@ -75,6 +76,8 @@ def show(
         _show_one(results, results[attempt], as_json, in_forms=True)
         return
     by_size = results.default_size if size is None else size
+    with said_of_options(**CHOOSING):
+        check_size(by_size)
     shown = (
         results if sort is None else results.sorted_by(by_size if sort is Order.SIZE else "error")
     )
@@ -88,7 +91,7 @@ def show(
         print("No attempts yet, only how sensitive the tensors are:\n")
         print(sensitivity_text(results.sensitivity), end="")
     else:
-        print(run_table(shown, results.error_name), end="")
+        print(run_table(shown, results.error_name, by_size), end="")
 
 
 def best(
