@@ -12,7 +12,6 @@ from typing import Any, Self, overload
 from trimgrid.choosing import front, smallest
 from trimgrid.csv_text import csv_text
 from trimgrid.errors import InputError, RunError
-from trimgrid.measured_values import finite_or_none
 from trimgrid.optional import optional_modules
 from trimgrid.results import COUNTS, SIZES, SIZES_TO_CHOOSE_BY
 from trimgrid.run_directory.manifest import Manifest, unknown_attempt
@@ -23,6 +22,7 @@ from trimgrid.sensitivity import Sensitivity
 from trimgrid.shrunk_info import SHRUNK_SIZES
 from trimgrid.stored.attempt import StoredAttempt
 from trimgrid.stored.goal import Goal, goal_of
+from trimgrid.stored.shrunk_figures import shrunk_figures
 
 
 class StoredResults(Sequence[StoredAttempt]):
@@ -260,17 +260,8 @@ class StoredResults(Sequence[StoredAttempt]):
                 "error_median": None if low is None else each.error,
                 "error_max": high,
             }
-            rows.append({**each.to_dict(), **ends, **_shrunk_cells(each)})
+            rows.append({**each.to_dict(), **ends, **shrunk_figures(each)})
         return rows
-
-
-def _shrunk_cells(attempt: StoredAttempt) -> dict[str, Any]:
-    cells: dict[str, Any] = {key: getattr(attempt, key) for key in SHRUNK_SIZES}
-    if attempt.shrunk is None:
-        return {**cells, "shrunk_weights": None, "shrunk_error": None}
-    error = attempt.shrunk.error if attempt.shrunk.units else attempt.error
-    weights = attempt.shrunk.total_weights
-    return {**cells, "shrunk_weights": weights, "shrunk_error": finite_or_none(error)}
 
 
 _ERRORS = ("error", "error_min", "error_median", "error_max")
