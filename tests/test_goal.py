@@ -154,7 +154,9 @@ def test_watch_tells_how_far_a_search_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = run_with(tmp_path)
-    asked = [[{"name": each, "params": {}} for each in ("half", "most", "late")]]
+    asked: list[list[dict[str, Any]]] = [
+        [{"name": each, "params": {}} for each in ("half", "most", "late")]
+    ]
     stopped = results["most"].folder / "result.json"
     told = {"status": "stopped after epoch 2: others are smaller and better"}
     stopped.write_text(json.dumps(json.loads(stopped.read_text()) | told))
