@@ -214,7 +214,7 @@ def test_shrunk_models_are_measured_later(
                  "--grid", "grid.toml", "--repeats", "2", "--run-dir", "runs/shrunk"]  # fmt: skip
     assert code_of(*arguments, "--shrink") == 0
     told = capsys.readouterr()
-    assert "4 of 4 are finished" in told.err
+    assert "4 of the 4 planned so far are finished" in told.err
     assert "Shrunk" in told.out
     assert max(map(len, told.out.splitlines())) <= 80
     for before, after in zip(load_results("runs/model"), load_results("runs/shrunk"), strict=True):
