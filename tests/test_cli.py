@@ -126,7 +126,9 @@ def test_an_example_from_start_to_files(
     capsys.readouterr()
     assert run_main(*same) == 0
     more = capsys.readouterr()
-    assert "Going on in runs/mlp: 12 of 12 are finished." in more.err.splitlines()
+    assert (
+        "Going on in runs/mlp: 12 of the 12 planned so far are finished." in more.err.splitlines()
+    )
     assert more.out == done.stdout
 
 

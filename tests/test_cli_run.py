@@ -140,7 +140,7 @@ def test_the_same_command_again_only_reads(
     )  # fmt: skip
     told = capsys.readouterr()
     assert code == 0, told.err
-    assert told.err.startswith("Going on in runs/model: 4 of 4 are finished.\n")
+    assert told.err.startswith("Going on in runs/model: 4 of the 4 planned so far are finished.\n")
     assert {p: p.stat().st_mtime_ns for p in finished.glob("runs/model/attempts/*/*")} == before
 
 
@@ -214,7 +214,7 @@ def test_shrunk_models_are_measured_later(
                  "--grid", "grid.toml", "--repeats", "2", "--run-dir", "runs/shrunk"]  # fmt: skip
     assert code_of(*arguments, "--shrink") == 0
     told = capsys.readouterr()
-    assert "4 of 4 are finished" in told.err
+    assert "4 of the 4 planned so far are finished" in told.err
     assert "Shrunk" in told.out
     assert max(map(len, told.out.splitlines())) <= 80
     for before, after in zip(load_results("runs/model"), load_results("runs/shrunk"), strict=True):

@@ -41,12 +41,18 @@ def test_a_search_its_answer_and_the_same_again(capsys: pytest.CaptureFixture[st
     assert "The smallest zipped .keras with at most 500 % more error than the original:" in said.out
     assert "report.html" in said.err
     assert "To ship it: trimgrid export runs/model 'search " in said.err
+    assert "' -o small.keras\n" in said.err
     assert max(map(len, said.out.splitlines())) <= 80
     main_ended(0, ["search", *STUDY, *SMALL, "--max-increase", "500%"])
     again = capsys.readouterr()
     assert again.out == said.out
-    assert "Going on in runs/model: 5 of 5 are finished." in again.err
+    assert "Going on in runs/model: 5 of the 5 planned so far are finished." in again.err
     assert len(load_results("runs/model")) == 5
+    # What it asked for is what others take.
+    main_ended(0, ["best", "runs/model"])
+    said = capsys.readouterr()
+    assert "500 % more error than the original, as the search asked." in said.err
+    assert said.out.splitlines()[0] in again.out
     # The search has found how sensitive the tensors are: that needs no framework any more.
     main_ended(0, ["sensitivity", "runs/model", "-o", "heat.png"])
     assert "b/kernel" in capsys.readouterr().out
@@ -68,13 +74,21 @@ def test_sensitivity_of_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(found["points"]) == 22
     main_ended(0, ["sensitivity", "r", "--json"])
     assert json.loads(capsys.readouterr().out) == found
+    main_ended(0, ["sensitivity", "r"])
+    text = capsys.readouterr().out
+    main_ended(0, ["show", "r"])
+    shown = capsys.readouterr().out
+    assert shown == f"No attempts yet, only how sensitive the tensors are:\n\n{text}"
+    main_ended(0, ["show", "r", "--json"])
+    assert json.loads(capsys.readouterr().out) == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["sensitivity"], "A study file says what is studied"),
-        (["sensitivity", "none.py"], "A study file must exist"),
+        (["sensitivity", "runs/none"], "'runs/none', which is neither"),
+        (["sensitivity", "none.py"], "a run directory, or found for a study file"),
         (["sensitivity", ".", "--data", "data.npz"], "Received: . and --data"),
         (["sensitivity", "."], "not a run directory|manifest"),
         (["search"], "trimgrid search --model model.keras"),

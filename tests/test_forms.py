@@ -124,8 +124,26 @@ def test_exports_of_each_kind(run: Path, entry: Any, storage: str, known: bool) 
     assert ("none" in forms[storage].tflite) == known
     if entry == {"sparse": False}:
         assert forms["sparse"].reason == (
-            "No tensor has so many zeros that leaving them out saves bytes."
+            "No tensor has so many zeros that leaving them out saves bytes (float32)."
         )
+
+
+@pytest.mark.parametrize("shrunk", [None, {"removed": {"a": 1}}])
+def test_what_saves_nothing_in_float16_may_in_float32(run: Path, shrunk: Any) -> None:
+    entry = {**SPARSE_FILE, "shrunk": shrunk}
+    half_entry = {**entry, "file": "/a/16.tflite", "quantize": "float16", "sparse": False}
+    add_export(half(run).folder, half_entry)
+    storage = "sparse" if shrunk is None else "shrunk, sparse"
+    saved_nothing = "No tensor has so many zeros that leaving them out saves bytes (float16)."
+    if shrunk is None:
+        assert by_storage(run)[storage].reason == saved_nothing
+    add_export(half(run).folder, entry)
+    form = by_storage(run)[storage]
+    assert list(form.tflite) == ["none"]
+    assert form.reason == saved_nothing
+    # What is there has no reason for not being there.
+    add_export(half(run).folder, {**half_entry, "sparse": True})
+    assert by_storage(run)[storage].reason is None
 
 
 def test_why_a_form_is_not_there(run: Path) -> None:
@@ -135,7 +153,7 @@ def test_why_a_form_is_not_there(run: Path) -> None:
     files = (TimedFile("half", "none", "sparse", reason=reason),)
     set_latency(folder, None, Latency(files, (1,), 20, "LiteRT", "a machine").to_dict())
     forms = by_storage(run)
-    assert forms["sparse"].reason == f"{reason}."
+    assert forms["sparse"].reason == f"{reason} (float32)."
     assert forms["shrunk"] == Form("shrunk", reason="No unit could be left out.")
 
 

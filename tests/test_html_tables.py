@@ -109,7 +109,7 @@ def test_a_run(tmp_path: Path) -> None:
     assert left == [[column in (1, 8) for column in range(9)]] * 5
     [bold] = [line for line in html.splitlines() if "<strong>" in line]
     assert "<bdi>half</bdi>" in bold
-    assert "Bold: the smallest within 5 % of the original." in read.notes
+    assert "Bold: the smallest with at most 5 % more error than the original." in read.notes
     assert "Not finished: 2 of 6." in read.notes
     assert not {"color", "background", "bgcolor"} & set(html.replace(":", " ").split())
 

@@ -14,6 +14,7 @@ from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.attempt_files import result_dict
 from trimgrid.run_directory.store import Planned, RunDirectory
 from trimgrid.runs.results import Results, StoredAttempt, load_results
+from trimgrid.shrunk_info import ShrunkInfo
 
 CONFIG = {"schedule": {"class": "ConstantSparsity", "frequency": 100}, "seed": None}
 
@@ -21,7 +22,10 @@ CONFIG = {"schedule": {"class": "ConstantSparsity", "frequency": 100}, "seed": N
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
     """A run of one attempt of two seeds."""
-    info = AttemptInfo("half / of: it", 10, 5, 5, 40, 30, 20, 10, None, 0.5)
+    shrunk = ShrunkInfo(
+        total_weights=6, nonzero_weights=5, removed={"a": 1}, error=0.25, zipped_tflite_size=7
+    )
+    info = AttemptInfo("half / of: it", 10, 5, 5, 40, 30, 20, 10, None, 0.5, shrunk=shrunk)
     planned = Planned("00aa", info.name, CONFIG)
     with RunDirectory(tmp_path / "run", {}, {}) as run:
         run.plan([planned])
@@ -66,6 +70,10 @@ def test_tensorboard(results: Results) -> None:
     assert found["loss"][0][1] == pytest.approx(0.9)
     assert found["zipped_tflite_size"] == [(0, 10.0)]
     assert found["error"] == [(0, 0.5)]
+    assert found["shrunk_weights"] == [(0, 6.0)]
+    assert found["shrunk_error"] == [(0, 0.25)]
+    assert found["zipped_shrunk_tflite_size"] == [(0, 7.0)]
+    assert "shrunk_h5_size" not in found, "it was not measured"
     assert "loss/seed 4" not in found, "NaN is no point of a curve"
 
 
@@ -85,6 +93,7 @@ def test_mlflow(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run.info.status == "FINISHED"
     assert run.data.params["schedule.frequency"] == "100"
     assert run.data.metrics["zipped_tflite_size"] == 10
+    assert run.data.metrics["zipped_shrunk_tflite_size"] == 7
     points = client.get_metric_history(run.info.run_id, "loss")
     assert sorted((point.step, point.value) for point in points) == [(1, 0.9), (2, 0.8)]
     assert "history.csv" in [each.path for each in client.list_artifacts(run.info.run_id)]

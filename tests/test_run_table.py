@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
-from tests.fabricated import stored
+from tests.fabricated import SHRUNK, stored
 from trimgrid.report.run_table import attempt_text, going_on_text, run_table
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.attempt_files import add_export
+from trimgrid.run_directory.search_file import SearchRecord, search_path, write_search
 from trimgrid.runs.results import load_results
+from trimgrid.sensitivity import Sensitivity
+from trimgrid.shrunk_info import ShrunkInfo
 
 NAN = float("nan")
 INFOS = [
@@ -45,6 +48,27 @@ def test_the_table(tmp_path: Path) -> None:
     assert "diverged: training failed: the loss became nan at step 3" in text
     assert "Not finished: 1 of 6" in text
     assert "median of 3 repeats" in text
+
+
+def test_sizes_without_idle_units(tmp_path: Path) -> None:
+    """They have a column where one is named, or a search looked for one."""
+    small = replace(INFOS[2], shrunk=replace(SHRUNK, zipped_tflite_size=1500, tflite_size=6000))
+    whole = replace(INFOS[1], shrunk=ShrunkInfo(total_weights=4289, nonzero_weights=2209))
+    original = replace(INFOS[0], shrunk=ShrunkInfo(total_weights=4289, nonzero_weights=4289))
+    results = stored(tmp_path, [original, whole, small])
+    assert "tflite, shrunk" not in run_table(results, "loss")
+    head, _, half, most, *_ = run_table(results, "loss", "zipped_shrunk_tflite_size").splitlines()
+    assert head.split("tflite, shrunk")[0].rstrip().endswith("tflite")
+    assert half.split()[-4:] == ["4,300", "3.300e-04", "+3.1", "%"]
+    assert most.split()[-4:] == ["1,700", "1,500", "3.400e-02", "x106"]
+    asked = {"max_error": None, "max_increase": 0.1, "size": "shrunk_tflite_size"}
+    record = SearchRecord(asked, Sensitivity([], 0.1, "mse"))
+    write_search(search_path(tmp_path, "1"), record)
+    table = run_table(load_results(tmp_path), "loss").splitlines()
+    assert "unzipped tflite, shrunk" in table[0]
+    assert table[3].split()[-3] == "6,000"
+    # By that size the sparse one that lost no unit is no smaller than the original.
+    assert [line[0] for line in table[1:4]] == ["*", " ", "*"]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +193,7 @@ def test_an_export_is_shown_with_what_is_known_of_it(
 
 def test_how_much_of_a_run_is_finished(tmp_path: Path) -> None:
     results = stored(tmp_path, INFOS, unfinished=("late", "later"))
-    line = "Going on in runs/m: 5 of 7 are finished."
+    line = "Going on in runs/m: 5 of the 7 planned so far are finished."
     assert going_on_text(results, Path("runs/m")) == line
 
 

@@ -15,6 +15,7 @@ from trimgrid.errors import InputError, RunError
 from trimgrid.report.run_table import run_table
 from trimgrid.report.search_text import answer_text, learnt_text
 from trimgrid.run_directory.json_files import DamagedFileError
+from trimgrid.run_directory.progress_file import Work, read_progress
 from trimgrid.run_directory.search_file import SearchRecord, read_search, write_search
 from trimgrid.runs import searching
 from trimgrid.runs.asking import Known, ask, importances
@@ -101,6 +102,16 @@ def test_hopeless_attempts_were_stopped_and_say_so(whole: Search) -> None:
     assert "stopped after" not in text
 
 
+def test_its_progress_is_that_of_the_whole_search(whole: Search) -> None:
+    progress = whole.results.progress
+    assert progress is not None
+    assert progress.state is Work.FINISHED
+    # Those that were stopped early have ended, too.
+    assert progress.epochs == progress.total_epochs == 10 * 4 + 20
+    (record,) = whole.results.searches
+    assert (record.budget, record.names) == (10, list(whole.params))
+
+
 def test_killed_it_goes_on_with_what_it_would_have_tried(whole: Search, tmp_path: Path) -> None:
     seen: list[str] = []
 
@@ -145,8 +156,17 @@ def test_a_batch_that_gave_nothing_is_not_asked_for_again() -> None:
 def test_a_greater_budget_goes_on_and_the_same_trains_nothing(
     whole: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told: list[tuple[Work, int]] = []
+
+    def look(_: Any) -> None:
+        progress = read_progress(tmp_path / "r")
+        assert progress is not None
+        told.append((progress.state, progress.total_epochs))
+
     assert table(search(tmp_path / "r", budget=5)) == table(whole)[:5]
-    assert table(search(tmp_path / "r")) == table(whole)
+    assert table(search(tmp_path / "r", on_result=look)) == table(whole)
+    assert {total for _, total in told} == {5 * 4}
+    assert Work.FINISHED not in {state for state, _ in told}
 
     def trained(*_: Any, **__: Any) -> None:
         raise AssertionError("something was trained")
@@ -187,7 +207,7 @@ def test_the_texts(whole: Search) -> None:
     text = learnt_text(whole.attempts, original, whole.front, whole.importances, whole.size)
     assert max(map(len, text.splitlines())) <= 80
     assert "Of 10 attempts" in text
-    assert "What mattered for the size: density" in text
+    assert "density" in text.split("What mattered for the size: ")[1]
     best, limit = whole.best, whole.limit_text
     answer = answer_text(best, original, whole.size, limit, "mse", whole.params[best.name])
     assert best.name in answer

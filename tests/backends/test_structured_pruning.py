@@ -210,6 +210,27 @@ def test_bad_input_is_told_before_training(settings: dict[str, Any], message: st
     assert str(caught.value).startswith("first: ")
 
 
+def test_a_depthwise_kernel_that_no_name_tells_is_refused() -> None:
+    inside = keras.Sequential(
+        [keras.Input((4, 4, 8)), layers.DepthwiseConv2D(2, depth_multiplier=2, name="mine")],
+        name="inside",
+    )
+    inputs = keras.Input((4, 4, 4))
+    x = layers.Flatten()(inside(layers.Conv2D(8, 3, padding="same", name="first")(inputs)))
+    model = keras.Model(inputs, layers.Dense(2, name="out")(x))
+    (path,) = (str(each.path) for each in model.weights if "mine/kernel" in str(each.path))
+
+    def check(structure: str, **more: Any) -> None:
+        attempt = AttemptConfig("first", ConstantSparsity(0.3), structure=structure, **more)
+        check_attempts([attempt], STILL, Lengths(6, 6), model)
+
+    for structure in ("units", "2:4"):
+        with pytest.raises(InputError, match=f"^first: A depthwise .*{structure}.* {path} of sha"):
+            check(structure)
+        check(structure, overrides={"mine/*": 0.0})
+    check("blocks 1x2")
+
+
 def test_half_of_the_filters_leave_the_model(tmp_path: Path) -> None:
     keras.utils.set_random_seed(2)
     model = keras.Sequential(

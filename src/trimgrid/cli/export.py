@@ -12,8 +12,8 @@ import typer
 
 from trimgrid.cli.options import (
     BackendOption,
+    ChosenIncreaseOption,
     MaxErrorOption,
-    MaxIncreaseOption,
     RunArgument,
     SizeOption,
     names_in_run,
@@ -95,7 +95,7 @@ def export(
         ),
     ] = False,
     max_error: MaxErrorOption = None,
-    max_increase: MaxIncreaseOption = None,
+    max_increase: ChosenIncreaseOption = None,
     size: SizeOption = None,
     as_json: JsonOption = False,
     backend: BackendOption = None,
@@ -104,6 +104,7 @@ def export(
     if out is None:
         raise InputError("An export needs a file. Received: no --out. Give -o small.tflite")
     from trimgrid.runs.results import load_results, recorded_backend
+    from trimgrid.shrunk_info import SHRUNK_SIZES
     from trimgrid.startup import select_backend, start_keras
 
     results = load_results(run)
@@ -111,6 +112,8 @@ def export(
         chosen = chosen_attempt(results, attempt, max_error, max_increase, size)
     select_backend(backend, default=recorded_backend(run) or "jax")
     print(f"Exporting {printable(chosen.name)} to {printable(str(out))}.", file=sys.stderr)
+    if attempt is None and not shrink and (size or results.default_size) in SHRUNK_SIZES:
+        print("Chosen by its size without idle units: --shrink leaves them out.", file=sys.stderr)
     start_keras()
     from trimgrid.report.export_text import export_text
 

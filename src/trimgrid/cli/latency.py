@@ -11,8 +11,8 @@ import typer
 from trimgrid.cli.export import AttemptOrBest, Quantize, chosen_attempt
 from trimgrid.cli.options import (
     BackendOption,
+    ChosenIncreaseOption,
     MaxErrorOption,
-    MaxIncreaseOption,
     RunArgument,
     SizeOption,
 )
@@ -37,7 +37,7 @@ def latency(
         typer.Option(metavar="S", help="For how long all files are timed together. Default: 10."),
     ] = None,
     max_error: MaxErrorOption = None,
-    max_increase: MaxIncreaseOption = None,
+    max_increase: ChosenIncreaseOption = None,
     size: SizeOption = None,
     as_json: JsonOption = False,
     backend: BackendOption = None,

@@ -70,7 +70,8 @@ SizeOption = Annotated[
         metavar="SIZE",
         help="What counts as size: h5_size, keras_size or tflite_size, each also as zipped_..., "
         "shrunk_... and zipped_shrunk_... "
-        "Default: zipped_tflite_size; without any .tflite zipped_keras_size.",
+        "Default: zipped_tflite_size, or what a search in R looked for; without any .tflite "
+        "zipped_keras_size.",
     ),
 ]
 MaxErrorOption = Annotated[
@@ -83,6 +84,15 @@ MaxIncreaseOption = Annotated[
         "--max-increase",
         metavar="SHARE",
         help="Over the original's error, as 5% or 0.05. Without any limit: 5%.",
+    ),
+]
+ChosenIncreaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--max-increase",
+        metavar="SHARE",
+        help="Over the original's error, as 5% or 0.05. Without any limit: as a search in R asked, "
+        "else 5%.",
     ),
 ]
 

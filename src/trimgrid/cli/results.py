@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trimgrid.cli.options import (
+    ChosenIncreaseOption,
     MaxErrorOption,
-    MaxIncreaseOption,
     RunArgument,
     SizeOption,
     names_in_run,
@@ -58,7 +58,9 @@ def show(
     as_csv: Annotated[bool, typer.Option("--csv", help="As CSV on standard output.")] = False,
 ) -> None:
     """Show the results in a run directory, finished or not, or one of them in all its forms."""
+    from trimgrid.choosing import check_size
     from trimgrid.report.run_table import run_table
+    from trimgrid.report.sensitivity_text import sensitivity_text
     from trimgrid.runs.results import load_results
 
     results = load_results(run)
@@ -74,6 +76,8 @@ def show(
         _show_one(results, results[attempt], as_json, in_forms=True)
         return
     by_size = results.default_size if size is None else size
+    with said_of_options(**CHOOSING):
+        check_size(by_size)
     shown = (
         results if sort is None else results.sorted_by(by_size if sort is Order.SIZE else "error")
     )
@@ -83,14 +87,17 @@ def show(
         text = shown.to_csv()
         # People read it on a terminal, which would obey what a name may hold; in a pipe it is data.
         print(printable_lines(text) if sys.stdout.isatty() else text, end="")
+    elif not results and not results.unfinished and results.sensitivity is not None:
+        print("No attempts yet, only how sensitive the tensors are:\n")
+        print(sensitivity_text(results.sensitivity), end="")
     else:
-        print(run_table(shown, results.error_name), end="")
+        print(run_table(shown, results.error_name, by_size), end="")
 
 
 def best(
     run: RunArgument,
     max_error: MaxErrorOption = None,
-    max_increase: MaxIncreaseOption = None,
+    max_increase: ChosenIncreaseOption = None,
     size: SizeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -121,8 +128,13 @@ def _show_one(results: Results, found: StoredAttempt, as_json: bool, in_forms: b
 def find_best(
     results: Results, max_error: float | None, max_increase: str | None, size: str | None
 ) -> StoredAttempt:
-    """The smallest attempt that is good enough, by the options of the command line."""
+    """The smallest attempt that is good enough, by the options of the command line.
+
+    What they leave to a search, or might have, is told on standard error.
+    """
     share = None if max_increase is None else parse_share(max_increase)
+    if told := results.goal.text(limit=max_error is None and share is None, size=size is None):
+        print(told, file=sys.stderr)
     return results.best(max_error=max_error, max_increase=share, size=size)
 
 

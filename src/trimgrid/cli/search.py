@@ -85,6 +85,7 @@ def search(
     from trimgrid.report.run_table import going_on_text
     from trimgrid.report.search_text import answer_text, learnt_text
     from trimgrid.runs.results import find_results
+    from trimgrid.shrunk_info import SHRUNK_SIZES
     from trimgrid.startup import check_engine, select_backend, start_keras
 
     if size is None:
@@ -135,5 +136,6 @@ def search(
     best = found.best
     error_name, params = found.results.error_name, found.params[best.name]
     print(answer_text(best, original, size, found.limit_text, error_name, params), end="")
-    command = shlex.join(["trimgrid", "export", str(folder), best.name, "-o", "small.tflite"])
+    words = ["trimgrid", "export", str(folder), best.name, "-o", f"small.{size.split('_')[-2]}"]
+    command = shlex.join([*words, "--shrink"] if size in SHRUNK_SIZES else words)
     print(f"To ship it: {printable(command)}", file=sys.stderr)

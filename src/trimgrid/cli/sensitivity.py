@@ -60,6 +60,12 @@ def sensitivity(
             "The heat map is a .png file in a folder that exists. "
             f"Received: {str(output)!r}. Give for example heat.png."
         )
+    if what is not None and not what.exists():
+        raise InputError(
+            "Sensitivity is read from a run directory, or found for a study file. "
+            f"Received: {printable(str(what))!r}, which is neither: it does not exist. "
+            "Check the path."
+        )
     if what is not None and what.is_dir():
         others = {"model": model, "data": data, "loss": loss, "error": error, "run-dir": run_dir}
         given = [f"--{name}" for name, value in others.items() if value is not None]

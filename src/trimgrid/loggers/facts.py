@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from trimgrid.stored.attempt import StoredAttempt
+from trimgrid.stored.shrunk_figures import shrunk_figures
 
 
 def parameters(attempt: StoredAttempt) -> dict[str, Any]:
@@ -14,10 +15,10 @@ def parameters(attempt: StoredAttempt) -> dict[str, Any]:
 
 
 def figures(attempt: StoredAttempt) -> dict[str, float]:
-    """Return what was measured and is a finite number: error, weights, bytes."""
+    """Return what was measured and is a finite number: error, weights, bytes, shrunk ones too."""
     return {
         name: float(value)
-        for name, value in attempt.to_dict().items()
+        for name, value in {**attempt.to_dict(), **shrunk_figures(attempt)}.items()
         if isinstance(value, int | float) and math.isfinite(value)
     }
 

@@ -7,12 +7,9 @@ from typing import Any
 from trimgrid.cells import size_label
 from trimgrid.report.figures import BLUE, GREY, INK, ORANGE
 from trimgrid.report.tradeoff_data import Kind
+from trimgrid.results import SIZES_TO_CHOOSE_BY
 
-SIZE_TITLES = {
-    key: f"{size_label(key)} size (kB)"
-    for kind in ("tflite", "h5", "keras")
-    for key in (f"zipped_{kind}_size", f"{kind}_size")
-}
+SIZE_TITLES = {key: f"{size_label(key)} size (kB)" for key in SIZES_TO_CHOOSE_BY}
 """What stands on the axis of each size."""
 
 MARKERS: dict[Kind, dict[str, Any]] = {

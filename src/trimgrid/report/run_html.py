@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from trimgrid.cells import change_cell, error_cell, size_cell, size_cells, size_unit, zeros_cell
-from trimgrid.choosing import MAX_INCREASE
 from trimgrid.errors import RunError
 from trimgrid.html_table import Align, table_html
 from trimgrid.stored.attempt import StoredAttempt
@@ -29,9 +28,9 @@ def run_html(results: StoredResults) -> str:
     """Return what `trimgrid show` prints as a table of HTML.
 
     A star marks attempts that no other beats in both size and error, bold letters the best: the
-    smallest whose error is at most 5 % above the original's, if there is one. Of more than 200
-    attempts these, the original and the first of the others are shown. Columns in which no attempt
-    has anything are left out.
+    smallest that is good enough (see `Results.goal`), if there is one. Of more than 200 attempts
+    these, the original and the first of the others are shown. Columns in which no attempt has
+    anything are left out.
     """
     infos, original = list(results), results.find_original()
     front, best = results.pareto(), _best(results)
@@ -68,7 +67,7 @@ def _notes(results: StoredResults, best: StoredAttempt | None, unit: str) -> lis
     notes.append(
         f"{unit} of the zipped files. Error: {results.error_name}{median}; change against the "
         "original. *: no other is as small and as good."
-        + (f" Bold: the smallest within {100 * MAX_INCREASE:g} % of the original." if best else "")
+        + (f" Bold: the smallest {results.goal.limit_text}." if best else "")
     )
     if results.unfinished:
         missing = len(results.unfinished)

@@ -12,7 +12,9 @@ from trimgrid.cells import (
     error_cell,
     latency_cell,
     milliseconds,
+    size_cell,
     size_cells,
+    size_label,
     size_unit,
     zeros_cell,
 )
@@ -20,6 +22,7 @@ from trimgrid.report.aligned_rows import aligned_rows
 from trimgrid.report.shrunk_table import shrunk_lines
 from trimgrid.report.text_widths import wrapped
 from trimgrid.results import AttemptInfo
+from trimgrid.shrunk_info import SHRUNK_SIZES
 from trimgrid.terminal_text import one_line, printable
 
 if TYPE_CHECKING:
@@ -31,18 +34,21 @@ _HEAD = ("Attempt", "Zeros", "Zipped h5", "keras", "tflite", "Error", "Change", 
 _LEAST_WIDTHS = (8, 10, 10, 10, 10, 9, 8)  # of all columns but the name's
 
 
-def run_table(results: StoredResults, error_name: str) -> str:
+def run_table(results: StoredResults, error_name: str, size: str | None = None) -> str:
     """Return a table of a run: share of zeros, size of the zipped files, error and its change.
 
-    A star marks attempts that no other beats in both size (see `Results.default_size`) and error.
-    What was not measured is "-". Sizes are in bytes, those of large models in kB or MB. Below
-    stands what failed, and which attempts are not finished. Names are shortened to the width of the
-    terminal, if there is one.
+    A star marks attempts that no other beats in both `size`, None for `Results.default_size`, and
+    error. Sizes of files without idle units have a column where one of them is `size`, or what a
+    search looked for. What was not measured is "-". Sizes are in bytes, those of large models in kB
+    or MB. Below stands what failed, and which attempts are not finished. Names are shortened to the
+    width of the terminal, if there is one.
     """
     infos = list(results)
     unit = size_unit(infos)
-    front = {info.name for info in results.pareto()}
-    lines = attempt_lines(infos, results.find_original(), unit, front)
+    size = results.default_size if size is None else size
+    front = {info.name for info in results.pareto(size)}
+    looked_for = {size, *(str(each.settings.get("size")) for each in results.searches)}
+    lines = attempt_lines(infos, results.find_original(), unit, front, looked_for)
     lines += ["", *_legend(infos, error_name, unit)]
     lines += shrunk_lines(infos)
     stopped = sum(info.stopped_early for info in infos)
@@ -103,31 +109,51 @@ def attempt_text(info: AttemptInfo, original: AttemptInfo | None, error_name: st
 
 
 def going_on_text(results: StoredResults, folder: Path) -> str:
-    """Return the line on a run that goes on: how much of it is finished."""
+    """Return the line on a run that goes on: how much of what it had before is finished.
+
+    What it is asked for now may be more.
+    """
     planned = len(results) + len(results.unfinished)
-    return f"Going on in {printable(str(folder))}: {len(results)} of {planned} are finished."
+    done = f"{len(results)} of the {planned} planned so far are finished"
+    return f"Going on in {printable(str(folder))}: {done}."
 
 
 def attempt_lines(
-    infos: Sequence[AttemptInfo], original: AttemptInfo | None, unit: str, front: Set[str]
+    infos: Sequence[AttemptInfo],
+    original: AttemptInfo | None,
+    unit: str,
+    front: Set[str],
+    looked_for: Set[str],
 ) -> list[str]:
     """Return the head and a line for each attempt; columns are as wide as what is in them.
 
-    `unit`: of the sizes; `front`: the names of those that have a star. Columns in which no attempt
-    has anything are left out.
+    `unit`: of the sizes; `front`: the names of those that have a star; `looked_for`: sizes, of
+    which those of files without idle units have columns. Columns in which no attempt has anything
+    are left out.
     """
-    rows: list[tuple[str, ...]] = [(" ", *_HEAD)]
+    shrunk = [size for size in SHRUNK_SIZES if size in looked_for]
+    place = _HEAD.index("Error")
+    heads = [_shrunk_head(size) for size in shrunk]
+    rows: list[tuple[str, ...]] = [(" ", *_HEAD[:place], *heads, *_HEAD[place:])]
     for info in infos:
         mark = "*" if info.name in front else " "
         cells = (
             zeros_cell(info),
             *size_cells(info, unit),
+            *(size_cell(getattr(info, size), unit) for size in shrunk),
             error_cell(info),
             change_cell(info, original),
             latency_cell(info),
         )
         rows.append((mark, printable(info.name), *cells))
-    return aligned_rows(rows, _LEAST_WIDTHS)
+    least = _LEAST_WIDTHS
+    return aligned_rows(rows, (*least[: place - 1], *(10 for _ in shrunk), *least[place - 1 :]))
+
+
+def _shrunk_head(size: str) -> str:
+    """What stands above a size of files without idle units: they are zipped unless it says so."""
+    label = size_label(size)
+    return label.removeprefix("zipped .") if "zipped" in label else f"unzipped {label[1:]}"
 
 
 def _export(name: str, entry: Mapping[str, Any]) -> str:

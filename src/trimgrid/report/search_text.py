@@ -62,7 +62,7 @@ def learnt_text(
     what = f"{size_label(size)} and error"
     lines = [f"Of {len(attempts)} attempts nothing beats those with a star in both {what}:"]
     stars = {each.name for each in front}
-    lines += ["", *attempt_lines(shown, original, size_unit(shown), stars), ""]
+    lines += ["", *attempt_lines(shown, original, size_unit(shown), stars, {size}), ""]
     stopped = sum(each.stopped_early for each in attempts)
     if stopped:
         note = f"Stopped early, because others beat them: {stopped} of {len(attempts)} attempts."

@@ -132,13 +132,26 @@ def _found(watched: Watched, size: str) -> list[Text]:
     failed = sum(not has_error(each) for each in results)
     count = f"{len(results):,} of {planned:,} finished" + (f", {failed:,} failed" if failed else "")
     original = results.find_original()
-    lines = [_labelled("Attempts", count)]
+    lines = [_labelled("Attempts", count), *_searches(results)]
     if original is not None:
         nbytes = getattr(original, size)
         known = "not measured" if nbytes is None else f"{nbytes:,} bytes"
         figures = f"{_named(size)} {known}, error {error_cell(original)} ({results.error_name})"
         lines.append(_labelled("Original", figures))
     return [*lines, Text("")]
+
+
+def _searches(results: StoredResults) -> list[Text]:
+    """How much of its budget each search has spent: what it asks for is planned batch by batch."""
+    finished = {each.name: each for each in results}
+    lines = []
+    for search in results.searches:
+        ended = [finished[name] for name in search.names if name in finished]
+        budget = max(search.budget or 0, len(search.names))
+        stopped = sum(each.stopped_early for each in ended)
+        early = f", {stopped:,} of them stopped early" if stopped else ""
+        lines.append(_labelled("Search", f"{len(ended):,} of {budget:,} have ended{early}"))
+    return lines
 
 
 def _front(results: StoredResults, size: str, width: int, height: int | None) -> list[Text]:
@@ -161,7 +174,7 @@ def _front(results: StoredResults, size: str, width: int, height: int | None) ->
     if left_out := len(front) - len(front[shown]):
         lines.append(_line(f"  and {left_out:,} more", "dim"))
     if best is not None:
-        lines.append(_line("> the smallest within 5 % of the original's error", "dim"))
+        lines.append(_line(f"> the smallest {results.goal.limit_text}", "dim"))
     return lines
 
 

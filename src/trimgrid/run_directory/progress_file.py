@@ -32,10 +32,11 @@ class RunProgress:
     """How far the process is, or was, that last worked on a run directory.
 
     `began`, `told`: when it began and last told, in UTC. `epochs` of `total_epochs`: those done of
-    all trainings that were missing when it began. `names`: the first few of the `attempts` that
-    train at the moment. `loss`: their median, None if there is none. `seconds_per_epoch`: what an
-    epoch of one training takes at the present rate, None if that is not known yet. `seconds`: of
-    work on this run directory by this process and all before it, `earlier_seconds` by those before.
+    all trainings that were missing when it began; those that ended early count whole. `names`: the
+    first few of the `attempts` that train at the moment. `loss`: their median, None if there is
+    none. `seconds_per_epoch`: what an epoch of one training takes at the present rate, None if that
+    is not known yet. `seconds`: of work on this run directory by this process and all before it,
+    `earlier_seconds` by those before.
     """
 
     state: Work

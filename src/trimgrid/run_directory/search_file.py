@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,15 @@ class SearchRecord:
 
     `sensitivity`: of the original, from which the attempts follow with what was asked for.
     `batches`: lists of attempts that were asked for together, each with its "name" and "params".
-    `decisions`: see `trimgrid.halving.Halving`.
+    `decisions`: see `trimgrid.halving.Halving`. `budget`: how many attempts it is to have in all,
+    None where that was not told.
     """
 
     settings: dict[str, Any]
     sensitivity: Sensitivity
     batches: list[list[dict[str, Any]]] = field(default_factory=list)
     decisions: Decisions = field(default_factory=dict)
+    budget: int | None = None
 
     @property
     def asked(self) -> list[dict[str, Any]]:
@@ -38,6 +40,22 @@ class SearchRecord:
     def names(self) -> list[str]:
         """The names of the attempts in the order in which they were asked for, each once."""
         return list(dict.fromkeys(each["name"] for each in self.asked))
+
+    def missing(self, budget: int, finished: Set[str]) -> int:
+        """Return how many attempts are still to be trained, given the names of those that are not.
+
+        Batches that were asked for are trained whole, and no more than the budget is asked for.
+
+        >>> asked = [[{"name": "a"}, {"name": "b"}], [{"name": "c"}]]
+        >>> record = SearchRecord({}, Sensitivity([], 0.1, "mse"), asked)
+        >>> [record.missing(budget, {"a"}) for budget in (1, 3, 9)]
+        [1, 2, 8]
+        """
+        names: set[str] = set()
+        for batch in self.batches:
+            if len(names) < budget:
+                names |= {each["name"] for each in batch}
+        return len(names - finished) + max(0, budget - len(names))
 
 
 def search_path(folder: Path, id: str) -> Path:
@@ -78,6 +96,7 @@ def write_search(path: Path, record: SearchRecord) -> None:
         "sensitivity": record.sensitivity.to_dict(),
         "batches": record.batches,
         "decisions": decisions,
+        "budget": record.budget,
     }
     write_json(path, content)
 
@@ -100,6 +119,7 @@ def read_search(path: Path) -> SearchRecord:
                 }
                 for epoch, decided in values["decisions"].items()
             },
+            None if (budget := values.get("budget")) is None else int(budget),
         )
     except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
         raise DamagedFileError(path, f"It is no search: {type(error).__name__}.") from error

@@ -25,6 +25,7 @@ from trimgrid.legacy.telling import is_legacy
 from trimgrid.mask_choice import MaskChoice
 from trimgrid.prunable import check_prunable_model
 from trimgrid.rate_rewinding import Rewound, with_planned_rate
+from trimgrid.runs.depthwise import check_depthwise
 from trimgrid.shrinking.output_kernels import with_outputs
 from trimgrid.structures.kinds import Structure, structure_of
 from trimgrid.training import Task, Training
@@ -112,6 +113,7 @@ def check_attempts(
         plan = np.asarray(attempt.pruning_schedule.plan(lengths.steps), np.float32)
         with told_of(attempt.name):
             MaskChoice(task.allocation, *prunable(task.structure), plan, task.structure)
+            check_depthwise(task, model, prunable(task.structure)[0])
 
 
 def outputs_told(grid: Sequence[AttemptConfig], model: Any) -> list[AttemptConfig]:

@@ -109,9 +109,13 @@ class Progress:
 
     @contextmanager
     def told(self, folder: Path) -> Iterator[None]:
-        """Inside the block tell in a run directory, too, how far the run is."""
+        """Inside the block tell in a run directory, too, how far the run is.
+
+        At its end all trainings have ended, also those that failed or were stopped early.
+        """
         with Telling(folder, self._total) as self._telling:
             yield
+            self._telling.all_ended()
 
     def say(self, line: str) -> None:
         """Print a line on standard error, above the bar."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from trimgrid.choosing import MAX_INCREASE, front, smallest
+from trimgrid.choosing import front, smallest
 from trimgrid.runs.results import Results
 from trimgrid.runs.search_space import Params
 from trimgrid.sensitivity import Sensitivity
 from trimgrid.stored.attempt import StoredAttempt
+from trimgrid.stored.goal import limit_text
 
 
 class Search:
@@ -72,13 +73,7 @@ class Search:
     @property
     def limit_text(self) -> str:
         """What is good enough, in words: "with an error of at most 0.2 and at most 5 % more"."""
-        increase = self.max_increase
-        if self.max_error is None and increase is None:
-            increase = MAX_INCREASE
-        parts = [] if self.max_error is None else [f"an error of at most {self.max_error:g}"]
-        if increase is not None:
-            parts.append(f"at most {100 * increase:g} % more error than the original")
-        return f"with {' and '.join(parts)}"
+        return limit_text(self.max_error, self.max_increase)
 
     @property
     def front(self) -> list[StoredAttempt]:

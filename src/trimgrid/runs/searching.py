@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
@@ -225,13 +226,21 @@ def run_search(
             strict=False,
         )
     ]
-    with StoredRun(subject, folder, run_options, expected[: options.batch]) as run:
-        run.train([])
+    with (
+        StoredRun(subject, folder, run_options, expected[: options.batch]) as run,
+        ExitStack() as stack,
+    ):
         path = options.path(run.folder)
-        if path.exists():
-            record = read_search(path)
-        else:
+        record = read_search(path) if path.exists() else None
+        missing = options.budget
+        if record is not None:
+            finished = {each.name for each in load_results(run.folder)}
+            missing = record.missing(options.budget, finished)
+        stack.enter_context(run.together(missing))
+        run.train([])
+        if record is None:
             record = SearchRecord(options.settings, _sensitivity(run.folder, subject, measure))
+        record.budget = options.budget
         if not (run.folder / SENSITIVITY).exists():
             run.write_sensitivity(record.sensitivity)
         shapes = [each.shape for each in check_prunable_model(model) if each.reason is None]

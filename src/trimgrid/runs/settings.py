@@ -17,14 +17,74 @@ import keras
 from trimgrid import __version__
 from trimgrid.cores import usable_cores
 from trimgrid.digests import digest
+from trimgrid.engines.choice import choose_engine
 from trimgrid.export.files import write_keras
 from trimgrid.function_facts import function_facts
 from trimgrid.json_values import JSON, json_value
 from trimgrid.legacy.telling import is_legacy, legacy_versions
+from trimgrid.measures.error_kinds import ErrorMeasure
 from trimgrid.measures.error_measures import error_measure
 from trimgrid.run_directory.attempt_files import sha256_of
+from trimgrid.run_directory.manifest import MANIFEST, read_manifest
+from trimgrid.runs.study_data import StudyData
 from trimgrid.scratch import scratch_folder
+from trimgrid.startup import ENGINES
 from trimgrid.training import Training
+
+
+def shared_settings(
+    model: Any,
+    data: StudyData,
+    training: Training,
+    pretrain_epochs: int,
+    measure: ErrorMeasure,
+    *,
+    engine: str,
+    repeats: int,
+    tflite: bool,
+) -> dict[str, Any]:
+    """Return what all attempts share, and what must be the same when a run goes on.
+
+    `engine`: the one that trains, see `engine_of`. All others are those of a `trimgrid.Study` and
+    its `run`.
+
+    Raises `InputError` for an object that has no config.
+    """
+    return {
+        "model": {"digest": model_digest(model)},
+        "data": data.digests(),
+        "training": training_settings(training),
+        "pretrain_epochs": pretrain_epochs,
+        "error": measure.config(),
+        "error_name": measure.name,
+        "repeats": repeats,
+        "tflite": tflite,
+        "engine": engine,
+        "backend": keras.config.backend(),
+        "platform": platform(),
+        "versions": versions(model),
+    }
+
+
+def engine_of(model: Any, folder: Path, wanted: str) -> tuple[str, str]:
+    """Return the engine to ask for, and the one that the run directory names.
+
+    A run that goes on without naming an engine goes on with the one that it began with.
+
+    Raises `InputError` for an engine that is unknown, or can't train the model.
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> engine_of(model, Path("runs/none"), "sequential")
+    ('sequential', 'sequential')
+    """
+    chosen = choose_engine(model, wanted).engine
+    if wanted != "auto":
+        return wanted, chosen
+    if (folder / MANIFEST).exists():
+        begun = str(read_manifest(folder).settings.get("engine", chosen))
+        if begun != chosen and begun in ENGINES:
+            return begun, begun
+    return "auto", chosen
 
 
 def training_settings(training: Training) -> dict[str, JSON]:

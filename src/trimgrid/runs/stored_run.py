@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -57,6 +57,7 @@ class StoredRun:
         self._store = RunDirectory(folder, options.settings, about())
         self._converter = options.converter
         self._engine: Engine | None = None
+        self._bar: Progress | None = None
         self._told: set[str] = set()
         self._shown: set[str] = set()
         self.say = options.say or Progress(0, 0, 0, shown=False).say
@@ -95,6 +96,32 @@ class StoredRun:
         """Keep how sensitive the original's tensors are."""
         self._store.write_sensitivity(found)
 
+    @contextmanager
+    def together(self, attempts: int) -> Iterator[None]:
+        """Inside the block tell how far all its grids are, of which so many attempts are missing.
+
+        Elsewhere each grid tells of itself alone.
+        """
+        planned = {each.name: each.id for each in self._store.planned}
+        original = ORIGINAL not in planned or not self._store.is_finished(planned[ORIGINAL])
+        with self._progress(attempts, original, told=original or attempts > 0):
+            yield
+
+    @contextmanager
+    def _progress(self, attempts: int, original: bool, told: bool) -> Iterator[Progress]:
+        subject, options = self._subject, self._options
+        self._bar = Progress(
+            attempts * options.repeats,
+            subject.training.epochs,
+            subject.pretrain_epochs if original else 0,
+            shown=options.progress,
+        )
+        try:
+            with self._bar.told(self.folder) if told else nullcontext():
+                yield self._bar
+        finally:
+            self._bar = None
+
     def train(self, grid: Sequence[AttemptConfig], halving: Halving | None = None) -> None:
         """Train and measure what is missing of the original and the grid, which is checked.
 
@@ -120,16 +147,11 @@ class StoredRun:
         if here and options.tflite and self._converter is None:
             self._converter = self._stack.enter_context(TFLiteConverter())
         trained = [e for e in grid if e.name in names and is_trained(e.pruning_schedule)]
-        bar = Progress(
-            len(trained) * options.repeats,
-            subject.training.epochs,
-            subject.pretrain_epochs if ORIGINAL in names else 0,
-            shown=options.progress,
-        )
-        self.say = say = self._once(options.say or bar.say)
         with ExitStack() as stack:
-            if missing:
-                stack.enter_context(bar.told(self.folder))
+            bar = self._bar or stack.enter_context(
+                self._progress(len(trained), ORIGINAL in names, told=bool(missing))
+            )
+            self.say = say = self._once(options.say or bar.say)
             for note in [*subject.notes, *structure_notes(grid, subject.model)]:
                 say(note)
             keeper = keeper_of(self._store, subject, options, grid, planned, say)

@@ -12,7 +12,6 @@ import keras
 from trimgrid.arguments import check_integer
 from trimgrid.compiled_settings import compiled_settings, load_compiled
 from trimgrid.data.splits import open_splits
-from trimgrid.engines.choice import choose_engine
 from trimgrid.errors import InputError
 from trimgrid.executors.work import Resources
 from trimgrid.export.tflite import TFLiteConverter
@@ -37,12 +36,11 @@ from trimgrid.runs.scanning import scan_model
 from trimgrid.runs.search import Search
 from trimgrid.runs.searching import BATCH, SearchOptions, run_search
 from trimgrid.runs.sensing import sensitivity_of
-from trimgrid.runs.settings import about, model_digest, platform, training_settings, versions
+from trimgrid.runs.settings import about, engine_of, shared_settings
 from trimgrid.runs.stored_run import StoredRun, reported
 from trimgrid.runs.study_data import StudyData
 from trimgrid.sensitivity import SPARSITIES, Sensitivity
 from trimgrid.shrunk_info import SHRUNK_SIZES
-from trimgrid.startup import ENGINES
 from trimgrid.structures.kinds import Structure
 from trimgrid.training import Training
 
@@ -217,13 +215,12 @@ class Study:
         folder = self._folder(run_dir)
         grid = self.recommended_grid() if grid is None else grid
         check_attempts(grid, self.training, self._subject.lengths, self.model)
-        wanted, settled = self._engine(folder, engine)
-        options = RunOptions(
-            settings=self._settings(settled, repeats, tflite),
-            engine=wanted,
-            repeats=repeats,
+        options = self._options(
+            folder,
+            engine,
+            repeats,
+            tflite,
             memory=memory,
-            tflite=tflite,
             checkpoint_seconds=checkpoint_seconds,
             progress=progress,
             on_result=on_result,
@@ -311,7 +308,12 @@ class Study:
         if run_dir is None:
             return sensitivity_of(self.model, self.measure, test, sparsities)
         folder = Path(run_dir)
-        settings = self._known_settings(folder)
+        known = read_manifest(folder).settings if (folder / MANIFEST).exists() else {}
+        settings = self._settings(
+            engine_of(self.model, folder, "auto")[1],
+            int(known.get("repeats", 1)),
+            bool(known.get("tflite", True)),
+        )
         with RunDirectory(folder, settings, about()) as store:
             found = sensitivity_of(self.model, self.measure, test, sparsities)
             store.write_sensitivity(found)
@@ -368,13 +370,12 @@ class Study:
             )
         optuna()
         folder = self._folder(run_dir)
-        wanted, settled = self._engine(folder, engine)
-        run_options = RunOptions(
-            settings=self._settings(settled, 1, tflite),
-            engine=wanted,
-            repeats=1,
+        run_options = self._options(
+            folder,
+            engine,
+            1,
+            tflite,
             memory=memory,
-            tflite=tflite,
             checkpoint_seconds=checkpoint_seconds,
             progress=progress,
             on_result=on_result,
@@ -416,45 +417,25 @@ class Study:
             self._notes,
         )
 
-    def _known_settings(self, folder: Path) -> dict[str, Any]:
-        """The settings of a run directory, as far as a study does not say them itself."""
-        known = read_manifest(folder).settings if (folder / MANIFEST).exists() else {}
-        return self._settings(
-            self._engine(folder, "auto")[1],
-            int(known.get("repeats", 1)),
-            bool(known.get("tflite", True)),
-        )
-
-    def _engine(self, folder: Path, wanted: str) -> tuple[str, str]:
-        """The engine to ask for, and the one that the run directory names.
-
-        A run that goes on without naming an engine goes on with the one that it began with.
-        """
-        chosen = choose_engine(self.model, wanted).engine
-        if wanted != "auto":
-            return wanted, chosen
-        if (folder / MANIFEST).exists():
-            begun = str(read_manifest(folder).settings.get("engine", chosen))
-            if begun != chosen and begun in ENGINES:
-                return begun, begun
-        return "auto", chosen
+    def _options(
+        self, folder: Path, engine: str, repeats: int, tflite: bool, **how: Any
+    ) -> RunOptions:
+        """How a run or a search is done in a run directory; `how`: all else that it was told."""
+        wanted, settled = engine_of(self.model, folder, engine)
+        settings = self._settings(settled, repeats, tflite)
+        return RunOptions(settings=settings, engine=wanted, repeats=repeats, tflite=tflite, **how)
 
     def _settings(self, engine: str, repeats: int, tflite: bool) -> dict[str, Any]:
-        """What all attempts share, and what must be the same when a run goes on."""
-        return {
-            "model": {"digest": model_digest(self.model)},
-            "data": self.data.digests(),
-            "training": training_settings(self.training),
-            "pretrain_epochs": self.pretrain_epochs,
-            "error": self.measure.config(),
-            "error_name": self.error_name,
-            "repeats": repeats,
-            "tflite": tflite,
-            "engine": engine,
-            "backend": keras.config.backend(),
-            "platform": platform(),
-            "versions": versions(self.model),
-        }
+        return shared_settings(
+            self.model,
+            self.data,
+            self.training,
+            self.pretrain_epochs,
+            self.measure,
+            engine=engine,
+            repeats=repeats,
+            tflite=tflite,
+        )
 
 
 def _evaluated(measure: ErrorMeasure, test: Opened, model: Any) -> tuple[Any, float]:

@@ -76,6 +76,10 @@ class Telling:
         if group_ended or self._clock() - self._last >= _EVERY:
             self._tell()
 
+    def all_ended(self) -> None:
+        """Take note that no training is left, however far each came."""
+        self._done = self._total
+
     def _tell(self) -> None:
         self._last = self._clock()
         distinct = tuple(dict.fromkeys(self._names)) if self._work is Work.TRAINING else ()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from trimgrid.cells import quantized
 from trimgrid.errors import InputError
 from trimgrid.forms import STORAGES, Form, TFLiteForm
 from trimgrid.latency import Latency, TimedFile
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _MEASURED = "dynamic"  # how the `.tflite` that a run measures is quantized
 _NO_GAIN = "No tensor has so many zeros that leaving them out saves bytes."
 _SPARSE_UNKNOWN = "Not measured: `trimgrid latency` or an export with --sparse does."
+_Reasons: TypeAlias = dict[tuple[str, str], str]
+"""Why a file is not there, by the form and how its weights are stored."""
 _SHRUNK_UNKNOWN = "Not measured: `trimgrid run --shrink`, or an export with it, does."
 
 
@@ -27,14 +30,17 @@ def forms_of(attempt: StoredAttempt) -> tuple[Form, ...]:
     Of an original, which is not pruned, there are only those that something is known of.
     """
     files: dict[str, dict[str, TFLiteForm]] = {storage: {} for storage in STORAGES}
-    reasons: dict[str, str] = {}
+    reasons: _Reasons = {}
     _add_measured(attempt, files)
     for entry in attempt.exports:
         _add_export(attempt.name, entry, files, reasons)
     for file in () if attempt.latency is None else attempt.latency.files:
         if file.model == attempt.name:
             _add_timed(file, files, reasons)
-    forms = [_form(attempt, storage, files[storage], reasons) for storage in STORAGES]
+    forms = [
+        _form(attempt, storage, files[storage], _why(storage, files[storage], reasons))
+        for storage in STORAGES
+    ]
     wanted = ("dense",) if attempt.config.get("original") or attempt.damaged else STORAGES[:3]
     return tuple(form for form in forms if form.known or form.storage in wanted)
 
@@ -60,7 +66,7 @@ def _add_export(
     name: str,
     entry: Mapping[str, Any],
     files: dict[str, dict[str, TFLiteForm]],
-    reasons: dict[str, str],
+    reasons: _Reasons,
 ) -> None:
     """What an export told, as far as the entry is whole: hands may have written anything there."""
     if entry.get("format") != "tflite":
@@ -74,10 +80,11 @@ def _add_export(
     except (AttributeError, KeyError, TypeError, ValueError, InputError):
         return
     storage = "shrunk" if shrunk else "dense"
+    sparse = "shrunk, sparse" if shrunk else "sparse"
     if entry.get("sparse"):
-        storage = "shrunk, sparse" if shrunk else "sparse"
-    elif entry.get("sparse") is False and not shrunk:
-        reasons.setdefault("sparse", _NO_GAIN)
+        storage = sparse
+    elif entry.get("sparse") is False:  # what is saved depends on how long a number is
+        reasons.setdefault((sparse, quantize), _NO_GAIN)
     _put(files[storage], quantize, TFLiteForm(size, error))
     for file in timed:
         _add_timed(file, files, reasons)
@@ -90,13 +97,12 @@ def _timed_pair(latency: Mapping[str, Any] | None, name: str) -> Iterator[TimedF
                 yield file
 
 
-def _add_timed(
-    file: TimedFile, files: dict[str, dict[str, TFLiteForm]], reasons: dict[str, str]
-) -> None:
+def _add_timed(file: TimedFile, files: dict[str, dict[str, TFLiteForm]], reasons: _Reasons) -> None:
     if file.storage not in files:
         return
     if file.size is None:
-        reasons.setdefault(file.storage, f"{(file.reason or 'It has no file').rstrip('.')}.")
+        why = f"{(file.reason or 'It has no file').rstrip('.')}."
+        reasons.setdefault((file.storage, file.quantize), why)
         return
     time = file.milliseconds.get(1)
     known = TFLiteForm(file.size, file.error, None if time is None else time.median)
@@ -113,11 +119,24 @@ def _put(files: dict[str, TFLiteForm], quantize: str, found: TFLiteForm) -> None
     )
 
 
+def _why(storage: str, files: Mapping[str, TFLiteForm], reasons: _Reasons) -> str | None:
+    """Why files of a form are not there; of sparse ones each kind of numbers has its own reason."""
+    found = {
+        quantize: why
+        for (place, quantize), why in reasons.items()
+        if place == storage and quantize not in files
+    }
+    if "sparse" not in storage:
+        return next(iter(found.values()), None)
+    told = [f"{why.removesuffix('.')} ({quantized(each)})." for each, why in found.items()]
+    return " ".join(told) or None
+
+
 def _form(
     attempt: StoredAttempt,
     storage: str,
     files: Mapping[str, TFLiteForm],
-    reasons: Mapping[str, str],
+    why: str | None,
 ) -> Form:
     if storage == "dense":
         has_model = attempt.keras_size is not None
@@ -132,11 +151,11 @@ def _form(
         )
     if storage != "shrunk":
         unknown = None if files or storage != "sparse" else _SPARSE_UNKNOWN
-        return Form(storage, tflite=files, reason=reasons.get(storage, unknown))
+        return Form(storage, tflite=files, reason=why or unknown)
     shrunk = attempt.shrunk
     if shrunk is None:
         unknown = None if files else _SHRUNK_UNKNOWN
-        return Form(storage, tflite=files, reason=reasons.get(storage, unknown))
+        return Form(storage, tflite=files, reason=why or unknown)
     return Form(
         storage,
         shrunk.total_weights if shrunk.units else None,
@@ -144,7 +163,7 @@ def _form(
         shrunk.zipped_keras_size,
         shrunk.error if math.isfinite(shrunk.error) else None,
         files,
-        shrunk.reason or reasons.get(storage),
+        shrunk.reason or why,
     )
 
 

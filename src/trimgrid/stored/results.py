@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, overload
 
-from trimgrid.choosing import default_size, front, smallest
+from trimgrid.choosing import front, smallest
 from trimgrid.csv_text import csv_text
 from trimgrid.errors import InputError, RunError
-from trimgrid.measured_values import finite_or_none
 from trimgrid.optional import optional_modules
 from trimgrid.results import COUNTS, SIZES, SIZES_TO_CHOOSE_BY
 from trimgrid.run_directory.manifest import Manifest, unknown_attempt
 from trimgrid.run_directory.progress_file import RunProgress, read_progress
+from trimgrid.run_directory.search_file import SearchRecord, find_searches, read_search
 from trimgrid.run_directory.sensitivity_file import read_sensitivity
 from trimgrid.sensitivity import Sensitivity
 from trimgrid.shrunk_info import SHRUNK_SIZES
 from trimgrid.stored.attempt import StoredAttempt
+from trimgrid.stored.goal import Goal, goal_of
+from trimgrid.stored.shrunk_figures import shrunk_figures
 
 
 class StoredResults(Sequence[StoredAttempt]):
@@ -148,12 +152,34 @@ class StoredResults(Sequence[StoredAttempt]):
         return read_sensitivity(self.folder)
 
     @property
-    def default_size(self) -> str:
-        """What counts as size where none is named.
+    def searches(self) -> list[SearchRecord]:
+        """What was searched for in the run directory, as far as that can be read; each time anew.
 
-        It is "zipped_tflite_size", or "zipped_keras_size" if nothing was converted to .tflite.
+        See `trimgrid.Study.search`.
         """
-        return default_size(self._finished)
+        found = []
+        for path in find_searches(self.folder):
+            with suppress(InputError, OSError):
+                found.append(read_search(path))
+        return found
+
+    @property
+    def default_size(self) -> str:
+        """What counts as size where none is named: that of `goal`.
+
+        It is "zipped_tflite_size", or "zipped_keras_size" if nothing was converted to .tflite, or
+        what a search in the run directory looked for.
+        """
+        return self.goal.size
+
+    @cached_property
+    def goal(self) -> Goal:
+        """What is good enough and what counts as size where that is not said.
+
+        What the search in the run directory asked for; without one, or where several asked for
+        different things, at most 5 % more error than the original. As it was when first asked for.
+        """
+        return goal_of(self.folder, self._finished)
 
     def pareto(self, size: str | None = None) -> list[StoredAttempt]:
         """Return those that no other beats in both size and error, the smallest first.
@@ -174,7 +200,7 @@ class StoredResults(Sequence[StoredAttempt]):
         """Return the smallest attempt that is good enough; the original is none.
 
         Its error is at most `max_error`, and at most the original's plus the fraction
-        `max_increase` of it; without any limit `max_increase` is 0.05. `size` is one of
+        `max_increase` of it; without any limit those of `goal` count. `size` is one of
         `trimgrid.results.SIZES_TO_CHOOSE_BY`, None for `default_size`; of those of shrunk files,
         such as "zipped_shrunk_tflite_size", an attempt without idle units has that of its whole
         file, and the error is the attempt's, which shrinking does not change but for rounding. Of
@@ -183,6 +209,8 @@ class StoredResults(Sequence[StoredAttempt]):
         Raises `InputError` for limits that are no finite numbers and an unknown size, and
         `RunError` with the reason if no attempt will do.
         """
+        if max_error is None and max_increase is None:
+            max_error, max_increase = self.goal.max_error, self.goal.max_increase
         return smallest(
             self.attempts,
             self.find_original(),
@@ -232,17 +260,8 @@ class StoredResults(Sequence[StoredAttempt]):
                 "error_median": None if low is None else each.error,
                 "error_max": high,
             }
-            rows.append({**each.to_dict(), **ends, **_shrunk_cells(each)})
+            rows.append({**each.to_dict(), **ends, **shrunk_figures(each)})
         return rows
-
-
-def _shrunk_cells(attempt: StoredAttempt) -> dict[str, Any]:
-    cells: dict[str, Any] = {key: getattr(attempt, key) for key in SHRUNK_SIZES}
-    if attempt.shrunk is None:
-        return {**cells, "shrunk_weights": None, "shrunk_error": None}
-    error = attempt.shrunk.error if attempt.shrunk.units else attempt.error
-    weights = attempt.shrunk.total_weights
-    return {**cells, "shrunk_weights": weights, "shrunk_error": finite_or_none(error)}
 
 
 _ERRORS = ("error", "error_min", "error_median", "error_max")

@@ -23,14 +23,17 @@ def pick(run: StoredResults, place: int, data: Mapping[str, Any]) -> dict[str, s
         return _none("No attempt has a size that was measured.")
     size, label = data["sizes"][0]["key"], data["sizes"][0]["label"]
     original = run.find_original()
+    limits = {"max_error": data["max_error"], "max_increase": None}
+    if limits["max_error"] is None:
+        limits["max_increase"] = data["max_increase"]
     try:
-        best = run.best(size=size)
+        best = run.best(**limits, size=size)
     except RunError:
-        return _none(_why_none(run, original, label))
-    assert original is not None  # without one `best` needs a limit
+        return _none(_why_none(run, original, label, limits))
     mine = (each for each in data["attempts"] if each["run"] == place)
     told = next(each for each in mine if each["name"] == best.name)
-    before, after = getattr(original, size), getattr(best, size)
+    before = None if original is None else getattr(original, size)
+    after = getattr(best, size)
     smaller = f"{smaller_words(after, before)}, " if before else ""
     return {
         "name": best.name,
@@ -56,8 +59,14 @@ def _none(why: str) -> dict[str, str]:
     return {"name": "", "text": why, "size": "", "command": ""}
 
 
-def _why_none(run: StoredResults, original: AttemptInfo | None, label: str) -> str:
-    if original is None or not math.isfinite(original.error):
+def _why_none(
+    run: StoredResults,
+    original: AttemptInfo | None,
+    label: str,
+    limits: Mapping[str, float | None],
+) -> str:
+    error = math.nan if original is None else original.error
+    if limits["max_error"] is None and not math.isfinite(error):
         return "The original's error is not known: say what the error may be at most."
     if not run.attempts:
         return "No attempt is finished."
@@ -65,7 +74,7 @@ def _why_none(run: StoredResults, original: AttemptInfo | None, label: str) -> s
     if not known:
         return "No attempt has a finite error."
     least = min(known, key=lambda each: each.error)
-    if least.error > error_limit(original.error, None, None):
-        error = error_text(least.error)
-        return f"No attempt is that good. The least error is {error}, of {least.name}."
+    if least.error > error_limit(error, limits["max_error"], limits["max_increase"]):
+        told = error_text(least.error)
+        return f"No attempt is that good. The least error is {told}, of {least.name}."
     return f"Of none that is good enough the {label} was measured."

@@ -8,6 +8,7 @@ from typing import Any
 
 from trimgrid.choosing import has_error
 from trimgrid.report.page.facts import facts, skipped_tensors, version_note
+from trimgrid.report.page.first_goal import first_goal
 from trimgrid.report.page.headline import original_text
 from trimgrid.report.page.parts import part
 from trimgrid.report.page.sensitivity import sensitivity_view
@@ -60,7 +61,7 @@ def notes_on_all(
 
     `most_bytes`: what a page has at most, which may be why details were left out of the `data`.
     """
-    notes = []
+    notes = [goal] if (goal := first_goal(runs).text()) else []
     if len({run.error_name for run in runs}) > 1:
         notes.append("These runs measure different errors, which can't be compared.")
     elif len({_test_digest(run) for run in runs}) > 1:

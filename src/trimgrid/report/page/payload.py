@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from trimgrid.cells import change_cell, latency_cell, size_label
-from trimgrid.choosing import MAX_INCREASE, default_size, pareto_front
+from trimgrid.choosing import MAX_INCREASE, pareto_front
 from trimgrid.report.page.details import details
 from trimgrid.report.page.facts import export_command
+from trimgrid.report.page.first_goal import first_goal
 from trimgrid.report.page.numbers import change_words, error_text
 from trimgrid.report.page.predictions import read_predictions
 from trimgrid.results import SIZES, AttemptInfo
+from trimgrid.shrunk_info import SHRUNK_SIZES
 from trimgrid.stored.attempt import StoredAttempt
 from trimgrid.stored.results import StoredResults
 
@@ -43,22 +45,26 @@ def run_names(runs: Sequence[StoredResults]) -> list[str]:
 def sizes_measured(runs: Sequence[StoredResults]) -> list[str]:
     """Return the sizes that some attempt has, the one to choose by first.
 
-    Those of zipped files without idle units come last, where some attempt lost units.
+    Those of zipped files without idle units come last, where some attempt lost units. First of all
+    comes what a search looked for.
     """
     attempts = [each for run in runs for each in run]
-    default = default_size(attempts)
+    default = first_goal(runs).size
     known = [key for key in SIZES if any(getattr(each, key) is not None for each in attempts)]
     # Zipped ones first, and .tflite before .keras before .h5: in the order of how often they ship.
     known.sort(key=lambda key: (key != default, "zipped" not in key, -SIZES.index(key)))
     if not any(each.shrunk is not None and each.shrunk.units for each in attempts):
         return known
     shrunk = [key.replace("zipped_", "zipped_shrunk_") for key in known if "zipped" in key]
-    return known + [key for key in shrunk if any(getattr(a, key) is not None for a in attempts)]
+    if default in SHRUNK_SIZES and default not in shrunk:
+        shrunk.append(default)
+    known += [key for key in shrunk if any(getattr(a, key) is not None for a in attempts)]
+    return sorted(known, key=lambda key: key != default)
 
 
 def payload(runs: Sequence[StoredResults]) -> dict[str, Any]:
     """Return what the script of the page needs, with the details of all attempts."""
-    sizes = sizes_measured(runs)
+    sizes, goal = sizes_measured(runs), first_goal(runs)
     attempts: list[dict[str, Any]] = []
     told_runs = []
     for place, (run, name) in enumerate(zip(runs, run_names(runs), strict=True)):
@@ -90,7 +96,8 @@ def payload(runs: Sequence[StoredResults]) -> dict[str, Any]:
             }
             for key in sizes
         ],
-        "max_increase": MAX_INCREASE,
+        "max_increase": MAX_INCREASE if goal.max_increase is None else goal.max_increase,
+        "max_error": goal.max_error,
         "runs": told_runs,
         "attempts": attempts,
     }

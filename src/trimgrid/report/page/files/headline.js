@@ -76,7 +76,7 @@ function startHeadline(changed, sizeChanged) {
       const known = limit ?? Math.min(...data.attempts.map((each) => each.error ?? Infinity));
       byId('tolerance').value = Number.isFinite(known) ? Number(known.toPrecision(6)) : '';
     } else {
-      byId('tolerance').value = 100 * data.max_increase;
+      byId('tolerance').value = Number((100 * data.max_increase).toPrecision(10));
     }
     readTolerance();
     changed();
