@@ -1,0 +1,142 @@
+"""What runs on the nodes of a Ray cluster: units, in processes that stay ready for the next one."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import platform
+import shutil
+import traceback
+from contextlib import suppress
+from functools import cache
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from trimgrid.errors import InputError, first_line
+from trimgrid.executors.capture import last_of, printed_to
+from trimgrid.executors.messages import Ended, NotOpened
+from trimgrid.executors.ray_messages import Began, End, OtherCards, Telling
+from trimgrid.executors.work import Do, Work
+from trimgrid.scratch import make_scratch, remove_stale_scratch
+
+PACKAGES = ("cloudpickle", "jax", "keras", "numpy", "ray", "trimgrid")
+"""What must be the same on all nodes, beside Python."""
+_SECONDS_FOR_NEWS = 5.0
+
+
+def do_unit(task: int, work: list[Any], arguments: bytes, mailbox: Any) -> End:
+    """Do a unit, as a task of Ray.
+
+    `task`: the number under which the driver keeps it. `work`: one reference to the pickled `Work`
+    and its arrays; in a list, because Ray would fetch it before each unit otherwise.
+    """
+    if os.environ.get("CUDA_VISIBLE_DEVICES") != _cards():
+        _send(mailbox, task, OtherCards())
+        os._exit(0)  # lets memory go that it has on cards which Ray has given to others
+    log = _folder() / f"{task}.log"
+    node = import_module("ray").get_runtime_context().get_node_id()
+    _send(mailbox, task, Began(node, str(log)))  # arrives before the unit can end the process
+    told: list[bytes] = []
+
+    def tell(message: Any) -> None:
+        content = cloudpickle.dumps(message)
+        mailbox.put.remote(task, Telling(len(told), content))
+        told.append(content)
+
+    try:
+        with printed_to(log):
+            end = _end(work[0], arguments, tell)
+        done = isinstance(end, Ended) and end.reason is None
+        return End(end, told, "" if done else last_of(log))
+    finally:
+        log.unlink(missing_ok=True)
+
+
+def tail_of(log: str) -> str:
+    """Return what a process that died printed last, and remove its folder."""
+    text = last_of(Path(log))
+    shutil.rmtree(Path(log).parent, ignore_errors=True)
+    return text
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what driver and nodes must have in common.
+
+    >>> versions()["python"] == ".".join(platform.python_version_tuple()[:2])
+    True
+    """
+    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _end(work: Any, arguments: bytes, tell: Any) -> Ended | NotOpened:
+    try:
+        do = _opened(work)
+        given = _unpickled(arguments)
+    except Exception as error:  # whatever it is, no worker will do better
+        traceback.print_exc()
+        bad_input = isinstance(error, InputError)
+        return NotOpened(str(error) if bad_input else _reason(error), bad_input)
+    try:
+        do(given, tell)
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        return Ended(_reason(error))
+    return Ended()
+
+
+_kept: dict[str, Do] = {}
+
+
+def _opened(reference: Any) -> Do:
+    """Return what does a unit of the work. A process keeps one, that of the work it did last."""
+    key = reference.hex()
+    if key not in _kept:
+        _kept.clear()
+        content, arrays = import_module("ray").get(reference)
+        work: Work = _unpickled(content, arrays)
+        _kept[key] = work.open(work.shared)
+    return _kept[key]
+
+
+def _unpickled(content: bytes, arrays: tuple[Any, ...] = ()) -> Any:
+    try:
+        return pickle.loads(content, buffers=arrays)
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"Nodes must be able to import what they get. Received: {first_line(error)} "
+            "Install its package on each node, or send it there: before the run, call "
+            "ray.init(address, runtime_env={'py_modules': [the package's folder]})."
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
+@cache
+def _folder() -> Path:
+    """The process's folder for logs, which its node keeps until another process removes it."""
+    remove_stale_scratch()
+    return make_scratch()
+
+
+@cache
+def _cards() -> str | None:
+    """The graphics cards at the process's first unit: frameworks keep to these."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def _send(mailbox: Any, task: int, news: Began | OtherCards) -> None:
+    """Send news and wait until it has arrived. A mailbox that is lost must not hold up the unit."""
+    ray = import_module("ray")
+    with suppress(ray.exceptions.RayError):
+        ray.get(mailbox.put.remote(task, news), timeout=_SECONDS_FOR_NEWS)
