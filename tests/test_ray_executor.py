@@ -73,6 +73,10 @@ def nothing(shared: Any, tell: Tell) -> None:
     pass
 
 
+def die(shared: Any, tell: Tell) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 # Before the fixture's first use: while this process is connected to a cluster, there is no other.
 
 
@@ -113,13 +117,18 @@ def test_ray_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         _ = RayExecutor().slots
 
 
-def test_a_connection_of_its_own(tmp_path: Path, nodes: Any) -> None:
+def test_a_connection_of_its_own(
+    tmp_path: Path, nodes: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
     ray.shutdown()
+    capfd.readouterr()
     handler = signal.getsignal(signal.SIGTERM)
     executor: Executor = RayExecutor(nodes.address)
     assert executor.slots == 2
-    events = list(executor.run(Work(open_acts, None), [Unit("a", nothing)], tmp_path))
-    assert events == [Done(Unit("a", nothing))]
+    events = list(executor.run(Work(open_acts, None), [Unit("a", die)], tmp_path))
+    assert [type(each) for each in events] == [Again, Failed]
+    time.sleep(1)  # for what Ray has to say of it
+    assert capfd.readouterr() == ("", "")
     assert not ray.is_initialized()
     assert signal.getsignal(signal.SIGTERM) is handler
     assert "RAY_USAGE_STATS_ENABLED" not in os.environ
@@ -189,7 +198,7 @@ def test_what_fails_alone(tmp_path: Path, nodes: Any) -> None:
     def leave(shared: Any, tell: Tell) -> None:
         sys.exit("enough")
 
-    def die(marker: Path | None, shared: Any, tell: Tell) -> None:
+    def die_noted(marker: Path | None, shared: Any, tell: Tell) -> None:
         print("dying", flush=True)
         tell("dying")
         time.sleep(0.5)  # for the message, which nobody waits for
@@ -202,8 +211,8 @@ def test_what_fails_alone(tmp_path: Path, nodes: Any) -> None:
     acts: dict[str, Act] = {
         "raises": fail,
         "exits": leave,
-        "dies": partial(die, None),
-        "dies-once": partial(die, tmp_path / "died"),
+        "dies": partial(die_noted, None),
+        "dies-once": partial(die_noted, tmp_path / "died"),
         "fine": nothing,
     }
     events = events_of(acts, logs)
@@ -230,6 +239,16 @@ def test_what_fails_alone(tmp_path: Path, nodes: Any) -> None:
     assert kinds == [Told, Again, Told, Done]
     assert of_unit(events, "fine") == [Done(Unit("fine", nothing))]
     assert {path.name for path in logs.iterdir()} == {"raises.log", "exits.log", "dies.log"}
+
+
+def test_a_process_with_other_graphics_cards_makes_way(tmp_path: Path, nodes: Any) -> None:
+    def take_card(shared: Any, tell: Tell) -> None:
+        tell(os.getpid())
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(os.getpid())
+
+    events = events_of(dict.fromkeys("abcd", take_card), tmp_path)
+    assert sorted(type(each).__name__ for each in events) == ["Done"] * 4 + ["Told"] * 4
+    assert len({each.message for each in events if isinstance(each, Told)}) == 4
 
 
 def test_many_units(tmp_path: Path, nodes: Any) -> None:
@@ -286,9 +305,8 @@ def test_closing_lets_workers_save(
     run.close()
     assert time.monotonic() - begin < 10
     if interrupted:
-        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
-            "ab", "True"
-        )
+        saved = {path.name: path.read_text() for path in tmp_path.iterdir()}
+        assert saved == {"a": "True", "b": "True"}
     else:  # its processes were ended, and there is room for other work
         assert events_of({"next": nothing}, tmp_path) == [Done(Unit("next", nothing))]
         assert list(tmp_path.iterdir()) == []
@@ -352,7 +370,9 @@ def test_nodes_with_other_versions(
         return {"python": "3.11", "keras": "3.12.0" if os.getpid() == driver else "3.11.0"}
 
     monkeypatch.setattr(ray_checks, "versions", fabricated)
-    with pytest.raises(InputError, match=r"Received: node .* with keras 3\.11\.0; here keras 3"):
+    with pytest.raises(
+        InputError, match=r"Received: keras 3\.11\.0 on node .*, keras 3\.12.* here"
+    ):
         events_of({"a": nothing}, tmp_path)
 
 

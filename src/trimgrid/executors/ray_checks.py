@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from trimgrid.errors import InputError, first_line
-from trimgrid.executors.ray_worker import versions
+from trimgrid.executors.node_versions import check_same, versions
 from trimgrid.executors.work import Resources
 
 _SECONDS_TO_ANSWER = 120.0  # a node may be busy, and starts a process for the answer
@@ -70,24 +70,13 @@ def check_versions(ray: Any) -> None:
                 f"Received: {name}, {_said(error)} Install it there, in the version of here, or "
                 "send it: ray.init(address, runtime_env={'py_modules': [trimgrid]})."
             ) from error
-        if there != here:
-            raise InputError(
-                "All nodes must have the versions that the driver has. "
-                f"Received: {name} with {_differing(there, here)}; here {_differing(here, there)}. "
-                "Install the same versions."
-            )
+        check_same(name, there, here)
 
 
 def _said(error: Exception) -> str:
     """Return the last line of an error that has a trace of the node in it, else the first."""
     found = [line for line in str(error).splitlines() if "Error: " in line]
     return f"{found[-1].strip().rstrip('.')}." if found else first_line(error)
-
-
-def _differing(versions: Mapping[str, str], others: Mapping[str, str]) -> str:
-    return ", ".join(
-        f"{name} {version}" for name, version in versions.items() if others.get(name) != version
-    )
 
 
 def _text(node: Mapping[str, float]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from trimgrid.arguments import real
@@ -54,7 +54,7 @@ Received: timeout=0. Give for example 30.
         """
         return slots_of(self._connected().ray, self._unit)
 
-    def run(self, work: Work, units: Sequence[Unit], logs: Path) -> Iterator[Event]:
+    def run(self, work: Work, units: Sequence[Unit], logs: Path) -> Generator[Event, None, None]:
         """Run the units; see `Executor.run`. A connection that was made for it ends with it.
 
         Raises `InputError`, before anything runs, if Ray is missing, the cluster can't be reached,

@@ -42,7 +42,7 @@ class Connection:
         if self.ours and self.ray.is_initialized():
             with _signals_as_before():
                 self.ray.shutdown()
-            _let_ray_print(self.ray, True)
+            _let_ray_print(True)
 
 
 def connect(address: str | None, timeout: float) -> Connection:
@@ -52,8 +52,7 @@ def connect(address: str | None, timeout: float) -> Connection:
     """
     (ray,) = optional_modules("Running on a cluster", "ray", "ray", "ray")
     if ray.is_initialized():
-        here = ray.get_runtime_context().gcs_address
-        if address not in (None, "auto", here):
+        if address is not None and address != (here := ray.get_runtime_context().gcs_address):
             raise InputError(
                 "A process can be connected to one cluster. "
                 f"Received: address={address!r}, while connected to {here!r}. "
@@ -71,7 +70,7 @@ def connect(address: str | None, timeout: float) -> Connection:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **settings)
         except Exception as error:  # of many kinds, by the kind of address
             raise _unreachable(address, first_line(error)) from error
-    _let_ray_print(ray, False)
+    _let_ray_print(False)
     return Connection(ray, ours=True)
 
 
@@ -142,9 +141,11 @@ def _no_usage_statistics() -> Iterator[None]:
             del os.environ[name]
 
 
-def _let_ray_print(ray: Any, printing: bool) -> None:
-    """Let Ray print, or not, when a worker dies: it writes to standard output, and has no setting.
+def _let_ray_print(printing: bool) -> None:
+    """Let Ray print, or not, when a worker dies: it does on standard output, and has no setting.
 
-    Where another version of Ray reads no such variable it prints as it always does.
+    A version of Ray that has no such variable prints.
     """
-    ray._private.worker._worker_logs_enabled = printing
+    module: Any = sys.modules.get("ray._private.worker")
+    if hasattr(module, "_worker_logs_enabled"):
+        module._worker_logs_enabled = printing

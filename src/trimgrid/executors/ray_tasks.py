@@ -14,6 +14,7 @@ from typing import Any
 
 from trimgrid.errors import InputError, RunError, first_line
 from trimgrid.executors.messages import NotOpened
+from trimgrid.executors.node_versions import versions
 from trimgrid.executors.ray_checks import slots_of
 from trimgrid.executors.ray_messages import Began, End, Mailbox, News, Telling
 from trimgrid.executors.ray_worker import do_unit, tail_of
@@ -62,7 +63,7 @@ class RayTasks:
         self._arguments = {each.id: pickled(each.arguments, f"unit {each.id}") for each in units}
         arrays: list[pickle.PickleBuffer] = []
         content = pickled(work, "work", arrays.append)
-        self._work = ray.put((content, tuple(arrays)))
+        self._work = ray.put((content, tuple(arrays), versions()))
         self._waiting = deque(units)
         self._tasks: dict[Any, _Task] = {}  # by what Ray calls them
         self._numbered: dict[int, _Task] = {}

@@ -9,7 +9,7 @@ import shutil
 import traceback
 from contextlib import suppress
 from functools import cache
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,11 @@ import cloudpickle
 from trimgrid.errors import InputError, first_line
 from trimgrid.executors.capture import last_of, printed_to
 from trimgrid.executors.messages import Ended, NotOpened
+from trimgrid.executors.node_versions import check_same, versions
 from trimgrid.executors.ray_messages import Began, End, OtherCards, Telling
 from trimgrid.executors.work import Do, Work
 from trimgrid.scratch import make_scratch, remove_stale_scratch
 
-PACKAGES = ("cloudpickle", "jax", "keras", "numpy", "ray", "trimgrid")
-"""What must be the same on all nodes, beside Python."""
 _SECONDS_FOR_NEWS = 5.0
 
 
@@ -62,21 +61,6 @@ def tail_of(log: str) -> str:
     return text
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what driver and nodes must have in common.
-
-    >>> versions()["python"] == ".".join(platform.python_version_tuple()[:2])
-    True
-    """
-    found = {"python": ".".join(platform.python_version_tuple()[:2])}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
 def _end(work: Any, arguments: bytes, tell: Any) -> Ended | NotOpened:
     try:
         do = _opened(work)
@@ -101,7 +85,8 @@ def _opened(reference: Any) -> Do:
     key = reference.hex()
     if key not in _kept:
         _kept.clear()
-        content, arrays = import_module("ray").get(reference)
+        content, arrays, of_driver = import_module("ray").get(reference)
+        check_same(f"node {platform.node()}", versions(), of_driver)  # it may have joined just now
         work: Work = _unpickled(content, arrays)
         _kept[key] = work.open(work.shared)
     return _kept[key]
