@@ -25,12 +25,12 @@ from trimgrid.executors.work import Do, Tell, Work
 
 def main() -> None:
     """Do units until the driver has no more of them, or is gone."""
-    descriptor, driver, cores, shared = sys.argv[1:]
+    descriptor, driver, seconds, cores, shared = sys.argv[1:]
     if cores:  # before libraries count them
         os.sched_setaffinity(0, map(int, cores.split(",")))
     os.set_inheritable(int(descriptor), False)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    link = DriverLink(Connection(int(descriptor)), int(driver))
+    link = DriverLink(Connection(int(descriptor)), int(driver), float(seconds))
     try:
         _work(link, Path(shared))
     except KeyboardInterrupt:
@@ -84,12 +84,15 @@ def _opened(link: DriverLink, shared: Path) -> Do | None:
 
 def _done(do: Do, arguments: object, tell: Tell, log: Path) -> str | None:
     """Do a unit; return what went wrong, or None."""
-    with printed_to(log):
-        try:
-            do(arguments, tell)
-        except Exception as error:  # whatever it is, the next unit is done
-            traceback.print_exc()
-            return f"{type(error).__name__}: {first_line(error)}"
+    try:
+        with printed_to(log):
+            try:
+                do(arguments, tell)
+            except Exception:
+                traceback.print_exc()
+                raise
+    except Exception as error:  # whatever it is, also of the log: the next unit is done
+        return f"{type(error).__name__}: {first_line(error)}"
     return None
 
 

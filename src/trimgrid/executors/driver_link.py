@@ -17,24 +17,23 @@ import cloudpickle
 
 from trimgrid.executors.messages import Message
 
-SECONDS_TO_SAVE = 20.0
-"""What a worker has, once it is asked to end."""
-
 
 class DriverLink:
     """Takes units in a thread, which notices at once when the driver ends or wants no more.
 
     The one way in which a driver ends a worker is that its end of the connection closes; that
-    happens by itself when it dies. Then the thread does to this process what SIGTERM does, unless
-    it had that signal before from someone else, as in a job that is ended: a second one would not
-    let it save. After some seconds the process and all that it started are killed.
+    happens by itself when it dies. Then the thread sends this process SIGTERM, and when `seconds`
+    are over kills it with all that it started. If someone else sent SIGTERM before, as to all
+    processes of a job that is ended, half of the time goes by first: a second one lets nobody save.
 
     To be made in the main thread.
     """
 
-    def __init__(self, connection: Connection, driver: int) -> None:
+    def __init__(self, connection: Connection, driver: int, seconds: float) -> None:
         self._connection = connection
         self._driver = driver
+        self._seconds = seconds
+        self._main = threading.get_ident()
         self._writing = threading.Lock()
         self._units: SimpleQueue[tuple[bytes, Path] | None] = SimpleQueue()
         self.gone = False
@@ -59,7 +58,7 @@ class DriverLink:
 
     def _listen(self) -> None:
         asked = False
-        with suppress(EOFError, ConnectionResetError):
+        with suppress(EOFError, OSError):  # OSError: it ended in the middle of a message
             # The parent is looked at, too: processes that the driver forked hold the connection.
             while os.getppid() == self._driver:
                 ready = wait([self._connection, self._signals], timeout=1.0)
@@ -68,9 +67,12 @@ class DriverLink:
                 if self._connection in ready:
                     self._units.put(pickle.loads(self._connection.recv_bytes()))
         self.gone = True
-        main = threading.main_thread().ident
-        if not asked and main is not None:
-            signal.pthread_kill(main, signal.SIGTERM)
+        left = self._seconds
+        if asked:
+            self._units.put(None)
+            left /= 2
+            time.sleep(left)
+        signal.pthread_kill(self._main, signal.SIGTERM)
         self._units.put(None)
-        time.sleep(SECONDS_TO_SAVE)
+        time.sleep(left)
         os.killpg(0, signal.SIGKILL)  # the group is ours: workers are leaders of their sessions

@@ -9,9 +9,10 @@ is to start a program, wait for messages and count deaths.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 from trimgrid.arguments import check_integer
@@ -31,10 +32,12 @@ class ProcessExecutor:
 
     Each process has its share of the cores, from its start on, so that libraries count no others.
     `Work.resources` say nothing here. What workers share is written to a file once and mapped by
-    all of them. A worker does one unit after the other and ends when there are no more. Workers end
-    by themselves when this process dies, in whatever way: at once, or after `SECONDS_TO_SAVE`.
+    all of them. A worker does one unit after the other and ends when there are no more.
 
-    Raises `InputError` for less than one worker, and where processes can't be started so.
+    A worker that is asked to end has `seconds_to_save` for it. Workers ask themselves when this
+    process dies, in whatever way.
+
+    Raises `InputError` for less than one worker, no time, and on systems that are not POSIX.
 
     >>> from tempfile import TemporaryDirectory
     >>> def open_worker(shared):
@@ -46,8 +49,14 @@ class ProcessExecutor:
     Done(unit=Unit(id='a', arguments=1))
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, seconds_to_save: float = 20.0) -> None:
         self._workers = check_integer("workers", workers, minimum=1)
+        if not 0 < seconds_to_save < math.inf:
+            raise InputError(
+                "Workers need a number of seconds above 0 to save what they have. "
+                f"Received: seconds_to_save={seconds_to_save!r}. Give for example 20."
+            )
+        self._seconds = float(seconds_to_save)
         if os.name != "posix":
             raise InputError(
                 "Workers need a POSIX system, such as Linux or macOS. "
@@ -59,17 +68,19 @@ class ProcessExecutor:
         """The number of workers."""
         return self._workers
 
-    def run(self, work: Work, units: Sequence[Unit], logs: Path) -> Iterator[Event]:
+    def run(self, work: Work, units: Sequence[Unit], logs: Path) -> Generator[Event, None, None]:
         """Run the units; see `Executor.run`.
 
         Raises `InputError` for what can't be pickled, before anything runs, and for what a worker
         can't import; `RunError` if workers can't be opened: `open` raises, or the first unit's
         workers die before they are ready. The trace is in the log of that unit.
         """
+        if not units:
+            return
         remove_stale_scratch()
         logs.mkdir(parents=True, exist_ok=True)
         with scratch_folder() as folder:
-            run = _Run(work, units, logs.absolute(), folder / "shared")
+            run = _Run(work, units, logs.absolute(), folder / "shared", self._seconds)
             try:
                 for cores in core_shares(self._workers)[: len(units)]:
                     run.start(cores)
@@ -83,11 +94,14 @@ class ProcessExecutor:
 class _Run:
     """What is to be done, who does what, and how workers ended."""
 
-    def __init__(self, work: Work, units: Sequence[Unit], logs: Path, shared: Path) -> None:
+    def __init__(
+        self, work: Work, units: Sequence[Unit], logs: Path, shared: Path, seconds: float
+    ) -> None:
         self._arguments = {each.id: pickled(each.arguments, f"unit {each.id}") for each in units}
         write_shared(work, shared, "work")
         self._environment = work.environment
         self._shared = shared
+        self._seconds = seconds
         self._logs = logs
         self._waiting = deque(units)
         self._ends: defaultdict[str, list[str]] = defaultdict(list)  # how a unit's workers ended
@@ -98,7 +112,9 @@ class _Run:
     def start(self, cores: Sequence[int]) -> None:
         """Start a worker and let it do the next unit."""
         unit = self._next()
-        worker = WorkerProcess(self._shared, self._environment, cores, self._log(unit))
+        worker = WorkerProcess(
+            self._shared, self._environment, self._seconds, cores, self._log(unit)
+        )
         self._give(worker, unit)
 
     def hear(self, worker: WorkerProcess) -> Iterator[Event]:
@@ -124,8 +140,9 @@ class _Run:
                     raise InputError(reason)
                 raise RunError(f"Workers can't be opened: {reason} See {self._log(unit)}")
             case None:
+                how = worker.how_it_ended()
                 del self.busy[worker]
-                event = self._lost(unit, worker.how_it_ended())
+                event = self._lost(unit, how)
                 remove_stale_scratch()
                 if self._waiting:
                     self.start(worker.cores)
@@ -134,7 +151,7 @@ class _Run:
     def end(self) -> None:
         """Let all workers save what they have, and end them."""
         try:
-            end_all([*self.busy, *self._ending])
+            end_all([*self.busy, *self._ending], self._seconds)
         finally:
             remove_stale_scratch()  # of workers that could not do it
             for unit in self.busy.values():

@@ -30,7 +30,8 @@ Received: shared['data'], cannot pickle 'generator' object. \
 Give arrays, or a function that makes it in the worker, as one that gives the batches.
     """
     try:
-        return cloudpickle.dumps(value, protocol=5, buffer_callback=aside)
+        content: bytes = cloudpickle.dumps(value, protocol=5, buffer_callback=aside)
+        return content
     except Exception as error:  # what objects raise that can't be pickled is of any type
         raise InputError(
             "What workers get must be such that pickle can write it. "

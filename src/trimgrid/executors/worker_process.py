@@ -14,7 +14,6 @@ from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from trimgrid.executors.driver_link import SECONDS_TO_SAVE
 from trimgrid.executors.messages import Message
 
 
@@ -27,16 +26,21 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, shared: Path, environment: Mapping[str, str], cores: Sequence[int], log: Path
+        self,
+        shared: Path,
+        environment: Mapping[str, str],
+        seconds_to_save: float,
+        cores: Sequence[int],
+        log: Path,
     ) -> None:
         self.cores = cores
         self.connection, its_end = Pipe()
         with its_end, log.open("ab") as printed:
             end = its_end.fileno()
             program = [sys.executable, "-u", "-P", "-X", "faulthandler"]
-            arguments = [str(end), str(os.getpid()), ",".join(map(str, cores)), str(shared)]
+            arguments = [end, os.getpid(), seconds_to_save, ",".join(map(str, cores)), shared]
             self._process = subprocess.Popen(
-                [*program, "-m", "trimgrid.executors.child", *arguments],
+                [*program, "-m", "trimgrid.executors.child", *map(str, arguments)],
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=printed,
@@ -51,32 +55,33 @@ class WorkerProcess:
             self.connection.send((arguments, log))
 
     def alive(self) -> bool:
-        """Tell whether the process runs."""
-        return self._process.poll() is None
+        """Tell whether the process runs. If not, what it started is ended, too."""
+        if self._process.returncode is None and self._process.poll() is not None:
+            self._kill_group()  # at once: later its number may be another's
+        return self._process.returncode is None
 
     def hear(self) -> Message | None:
         """Return its next message; None once it has ended, and waits for nothing then.
 
         To be called when there is something to read, or when it is not alive.
         """
-        with contextlib.suppress(EOFError, ConnectionResetError):
+        try:
             # What the worker forked may live on, and hold a connection on which nothing comes.
-            if self.connection.poll():
-                message: Message = pickle.loads(self.connection.recv_bytes())
-                return message
-        return None
+            if not self.connection.poll():
+                return None
+            content = self.connection.recv_bytes()
+        except (EOFError, OSError):  # OSError: it died in the middle of a message
+            return None
+        message: Message = pickle.loads(content)
+        return message
 
     def ask_to_end(self) -> None:
         """Let it save what it has, and end, without waiting for it."""
         self.connection.close()
 
     def how_it_ended(self) -> str:
-        """Wait for a worker that ends by itself, and say how, as in "its worker ...".
-
-        What it started is ended, too.
-        """
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=5)
+        """Wait for a worker that is about to end by itself, and say how, as in "its worker ..."."""
+        _wait_for([self], seconds=5.0)
         self.end()
         code = self._process.returncode
         if code >= 0:
@@ -89,9 +94,14 @@ class WorkerProcess:
     def end(self) -> None:
         """End the process and all that it started, at once. May be called twice."""
         self.connection.close()
+        if self.alive():
+            self._kill_group()
+            self._process.wait()
+
+    def _kill_group(self) -> None:
+        # Not permitted: on macOS, of processes that have ended.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
 
 
 def listen(workers: Sequence[WorkerProcess]) -> list[WorkerProcess]:
@@ -100,17 +110,21 @@ def listen(workers: Sequence[WorkerProcess]) -> list[WorkerProcess]:
     return [each for each in workers if each.connection in ready or not each.alive()]
 
 
-def end_all(workers: Sequence[WorkerProcess]) -> None:
+def end_all(workers: Sequence[WorkerProcess], seconds: float) -> None:
     """Ask workers to end, give them the seconds in which they save what they have, and end them."""
-    until = time.monotonic() + SECONDS_TO_SAVE + 2.0  # they end themselves
     try:
         for each in workers:
             each.ask_to_end()
-        while any(each.alive() for each in workers) and time.monotonic() < until:
-            time.sleep(0.01)
+        _wait_for(workers, seconds)
     finally:  # also at a second Ctrl-C
         for each in workers:
             each.end()
+
+
+def _wait_for(workers: Sequence[WorkerProcess], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while [each for each in workers if each.alive()] and time.monotonic() < until:
+        time.sleep(0.005)
 
 
 def _python_path() -> str:
