@@ -125,8 +125,10 @@ def test_a_connection_of_its_own(
     handler = signal.getsignal(signal.SIGTERM)
     executor: Executor = RayExecutor(nodes.address)
     assert executor.slots == 2
-    events = list(executor.run(Work(open_acts, None), [Unit("a", die)], tmp_path))
-    assert [type(each) for each in events] == [Again, Failed]
+    units = [Unit("a", nothing), Unit("b", die)]
+    events = list(executor.run(Work(open_acts, None), units, tmp_path))
+    assert [type(each) for each in of_unit(events, "b")] == [Again, Failed]
+    assert of_unit(events, "a") == [Done(units[0])]
     time.sleep(1)  # for what Ray has to say of it
     assert capfd.readouterr() == ("", "")
     assert not ray.is_initialized()
@@ -233,7 +235,7 @@ def test_what_fails_alone(tmp_path: Path, nodes: Any) -> None:
         Told(unit, "dying"),
         Again(unit, "its worker was killed, or crashed"),
         Told(unit, "dying"),
-        Failed(unit, "its worker was killed, or crashed, twice", "dying\n"),
+        Failed(unit, "its worker was killed, or crashed, twice", "dying\n" * 2),
     ]
     kinds = [type(each) for each in of_unit(events, "dies-once")]
     assert kinds == [Told, Again, Told, Done]
@@ -353,12 +355,22 @@ def test_what_can_not_be_opened(tmp_path: Path, nodes: Any) -> None:
     def open_badly(shared: Any) -> Do:
         raise InputError("The data must be there.")
 
+    def open_deadly(shared: Any) -> Do:
+        os.write(2, b"no memory")
+        os.kill(os.getpid(), signal.SIGKILL)
+        return open_acts(shared)
+
     units = [Unit("a", nothing)]
     with pytest.raises(RunError, match=r"can't be opened: FileNotFoundError: no x\. See .*a\.log"):
         list(RayExecutor().run(Work(open_file, "x"), units, tmp_path))
     assert "Traceback" in (tmp_path / "a.log").read_text()
     with pytest.raises(InputError, match=r"^The data must be there\.$"):
         list(RayExecutor().run(Work(open_badly, "x"), units, tmp_path))
+    with pytest.raises(
+        RunError, match=r"before they are ready: one was killed, or .*, twice\. See"
+    ):
+        list(RayExecutor().run(Work(open_deadly, "x"), units, tmp_path))
+    assert (tmp_path / "a.log").read_text() == "no memory" * 2
 
 
 def test_nodes_with_other_versions(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from trimgrid.executors.messages import Ended, NotOpened
+from trimgrid.executors.messages import Ended, NotOpened, Opened
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class End:
     log: str = ""
 
 
-News: TypeAlias = Began | OtherCards | Telling
+News: TypeAlias = Began | Opened | OtherCards | Telling
 
 
 class Mailbox:

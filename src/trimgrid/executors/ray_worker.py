@@ -6,6 +6,7 @@ import os
 import pickle
 import platform
 import shutil
+import threading
 import traceback
 from contextlib import suppress
 from functools import cache
@@ -17,9 +18,9 @@ import cloudpickle
 
 from trimgrid.errors import InputError, first_line
 from trimgrid.executors.capture import last_of, printed_to
-from trimgrid.executors.messages import Ended, NotOpened
+from trimgrid.executors.messages import Ended, NotOpened, Opened
 from trimgrid.executors.node_versions import check_same, versions
-from trimgrid.executors.ray_messages import Began, End, OtherCards, Telling
+from trimgrid.executors.ray_messages import Began, End, News, OtherCards, Telling
 from trimgrid.executors.work import Do, Work
 from trimgrid.scratch import make_scratch, remove_stale_scratch
 
@@ -32,24 +33,18 @@ def do_unit(task: int, work: list[Any], arguments: bytes, mailbox: Any) -> End:
     `task`: the number under which the driver keeps it. `work`: one reference to the pickled `Work`
     and its arrays; in a list, because Ray would fetch it before each unit otherwise.
     """
+    post = _Post(task, mailbox)
     if os.environ.get("CUDA_VISIBLE_DEVICES") != _cards():
-        _send(mailbox, task, OtherCards())
+        post.send(OtherCards())
         os._exit(0)  # lets memory go that it has on cards which Ray has given to others
     log = _folder() / f"{task}.log"
     node = import_module("ray").get_runtime_context().get_node_id()
-    _send(mailbox, task, Began(node, str(log)))  # arrives before the unit can end the process
-    told: list[bytes] = []
-
-    def tell(message: Any) -> None:
-        content = cloudpickle.dumps(message)
-        mailbox.put.remote(task, Telling(len(told), content))
-        told.append(content)
-
+    post.send(Began(node, str(log)))
     try:
         with printed_to(log):
-            end = _end(work[0], arguments, tell)
+            end = _end(work[0], arguments, post)
         done = isinstance(end, Ended) and end.reason is None
-        return End(end, told, "" if done else last_of(log))
+        return End(end, post.told, "" if done else last_of(log))
     finally:
         log.unlink(missing_ok=True)
 
@@ -61,16 +56,42 @@ def tail_of(log: str) -> str:
     return text
 
 
-def _end(work: Any, arguments: bytes, tell: Any) -> Ended | NotOpened:
+class _Post:
+    """What goes from a unit to the mailbox."""
+
+    def __init__(self, task: int, mailbox: Any) -> None:
+        self._task = task
+        self._mailbox = mailbox
+        self._in_order = threading.Lock()
+        self.told: list[bytes] = []
+
+    def send(self, news: News) -> None:
+        """Send news, and wait until it is there: the process may die next.
+
+        A mailbox that is lost does not hold up the unit.
+        """
+        ray = import_module("ray")
+        with suppress(ray.exceptions.RayError):
+            ray.get(self._mailbox.put.remote(self._task, news), timeout=_SECONDS_FOR_NEWS)
+
+    def tell(self, message: Any) -> None:
+        """Send what the unit tells, without waiting."""
+        content = cloudpickle.dumps(message)
+        with self._in_order:
+            self._mailbox.put.remote(self._task, Telling(len(self.told), content))
+            self.told.append(content)
+
+
+def _end(work: Any, arguments: bytes, post: _Post) -> Ended | NotOpened:
     try:
-        do = _opened(work)
+        do = _opened(work, post)
         given = _unpickled(arguments)
     except Exception as error:  # whatever it is, no worker will do better
         traceback.print_exc()
         bad_input = isinstance(error, InputError)
         return NotOpened(str(error) if bad_input else _reason(error), bad_input)
     try:
-        do(given, tell)
+        do(given, post.tell)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         return Ended(_reason(error))
@@ -80,7 +101,7 @@ def _end(work: Any, arguments: bytes, tell: Any) -> Ended | NotOpened:
 _kept: dict[str, Do] = {}
 
 
-def _opened(reference: Any) -> Do:
+def _opened(reference: Any, post: _Post) -> Do:
     """Return what does a unit of the work. A process keeps one, that of the work it did last."""
     key = reference.hex()
     if key not in _kept:
@@ -89,6 +110,7 @@ def _opened(reference: Any) -> Do:
         check_same(f"node {platform.node()}", versions(), of_driver)  # it may have joined just now
         work: Work = _unpickled(content, arrays)
         _kept[key] = work.open(work.shared)
+        post.send(Opened())
     return _kept[key]
 
 
@@ -118,10 +140,3 @@ def _folder() -> Path:
 def _cards() -> str | None:
     """The graphics cards at the process's first unit: frameworks keep to these."""
     return os.environ.get("CUDA_VISIBLE_DEVICES")
-
-
-def _send(mailbox: Any, task: int, news: Began | OtherCards) -> None:
-    """Send news and wait until it has arrived. A mailbox that is lost must not hold up the unit."""
-    ray = import_module("ray")
-    with suppress(ray.exceptions.RayError):
-        ray.get(mailbox.put.remote(task, news), timeout=_SECONDS_FOR_NEWS)
