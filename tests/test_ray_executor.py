@@ -366,9 +366,7 @@ def test_what_can_not_be_opened(tmp_path: Path, nodes: Any) -> None:
     assert "Traceback" in (tmp_path / "a.log").read_text()
     with pytest.raises(InputError, match=r"^The data must be there\.$"):
         list(RayExecutor().run(Work(open_badly, "x"), units, tmp_path))
-    with pytest.raises(
-        RunError, match=r"before they are ready: one was killed, or .*, twice\. See"
-    ):
+    with pytest.raises(RunError, match=r"ready: one was killed, or crashed, twice\. See .*a\.log"):
         list(RayExecutor().run(Work(open_deadly, "x"), units, tmp_path))
     assert (tmp_path / "a.log").read_text() == "no memory" * 2
 

@@ -63,9 +63,7 @@ class RayTasks:
         self._tasks: dict[Any, _Task] = {}  # by Ray's references
         self._numbered: dict[int, _Task] = {}
         self._numbers = count()
-        self._dead: dict[
-            Any, tuple[_Task, str]
-        ] = {}  # by tasks that read their logs; how they died
+        self._dead: dict[Any, tuple[_Task, str]] = {}  # by tasks that read logs; how
         self._deaths: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)  # how, and log
         self._losses: Counter[str] = Counter()
         self._any_opened = False
