@@ -200,24 +200,30 @@ def test_what_fails_alone(tmp_path: Path, nodes: Any) -> None:
     def leave(shared: Any, tell: Tell) -> None:
         sys.exit("enough")
 
-    def die_noted(marker: Path | None, shared: Any, tell: Tell) -> None:
+    def die_heard(times: int, marks: Path, shared: Any, tell: Tell) -> None:
         print("dying", flush=True)
-        tell("dying")
-        time.sleep(0.5)  # for the message, which nobody waits for
-        if marker is None or not marker.exists():
-            if marker is not None:
-                marker.touch()
+        mark = marks / str(os.getpid())
+        tell(mark)
+        _until(mark.exists)
+        if len(list(marks.iterdir())) <= times:
             os.kill(os.getpid(), signal.SIGKILL)
 
     logs = tmp_path / "logs"
     acts: dict[str, Act] = {
         "raises": fail,
         "exits": leave,
-        "dies": partial(die_noted, None),
-        "dies-once": partial(die_noted, tmp_path / "died"),
+        "dies": partial(die_heard, 9, tmp_path / "always"),
+        "dies-once": partial(die_heard, 1, tmp_path / "once"),
         "fine": nothing,
     }
-    events = events_of(acts, logs)
+    for folder in ("always", "once"):
+        (tmp_path / folder).mkdir()
+    units = [Unit(id, act) for id, act in acts.items()]
+    events = []
+    for event in RayExecutor().run(Work(open_acts, None), units, logs):
+        events.append(event)
+        if isinstance(event, Told) and isinstance(event.message, Path):
+            event.message.touch()
     told, failed = of_unit(events, "raises")
     assert told == Told(told.unit, "before")
     assert isinstance(failed, Failed)
@@ -230,13 +236,11 @@ def test_what_fails_alone(tmp_path: Path, nodes: Any) -> None:
     assert isinstance(failed, Failed)
     assert failed.reason == "SystemExit: enough."
 
-    unit = Unit("dies", acts["dies"])
-    assert of_unit(events, "dies") == [
-        Told(unit, "dying"),
-        Again(unit, "its worker was killed, or crashed"),
-        Told(unit, "dying"),
-        Failed(unit, "its worker was killed, or crashed, twice", "dying\n" * 2),
-    ]
+    first, again, second, failed = of_unit(events, "dies")
+    assert (type(first), type(second)) == (Told, Told)
+    assert again == Again(again.unit, "its worker was killed, or crashed")
+    reason = "its worker was killed, or crashed, twice"
+    assert failed == Failed(again.unit, reason, "dying\n" * 2)
     kinds = [type(each) for each in of_unit(events, "dies-once")]
     assert kinds == [Told, Again, Told, Done]
     assert of_unit(events, "fine") == [Done(Unit("fine", nothing))]
@@ -254,11 +258,10 @@ def test_a_process_with_other_graphics_cards_makes_way(tmp_path: Path, nodes: An
 
 
 def test_many_units(tmp_path: Path, nodes: Any) -> None:
-    begin = time.monotonic()
     events = events_of({f"u{number}": nothing for number in range(500)}, tmp_path)
-    assert len(events) == 500
     assert all(isinstance(each, Done) for each in events)
-    assert time.monotonic() - begin < 60
+    assert {each.unit.id for each in events} == {f"u{number}" for number in range(500)}
+    assert len(events) == 500
 
 
 def test_nodes_leave_and_join(tmp_path: Path, nodes: Any) -> None:
@@ -299,14 +302,14 @@ def test_closing_lets_workers_save(
         finally:
             (tmp_path / name).write_text(str(interruption.requested))
 
-    monkeypatch.setattr(ray_tasks, "SECONDS_TO_SAVE", 15.0 if interrupted else 1.0)
+    monkeypatch.setattr(ray_tasks, "SECONDS_TO_SAVE", 60.0 if interrupted else 1.0)
     units = [Unit(name, partial(train, name)) for name in ("a", "b", "waiting", "too")]
     run = RayExecutor().run(Work(open_acts, None), units, tmp_path)
     assert {next(run).unit.id, next(run).unit.id} == {"a", "b"}
     begin = time.monotonic()
     run.close()
-    assert time.monotonic() - begin < 10
     if interrupted:
+        assert time.monotonic() - begin < 50  # it has not waited in vain
         saved = {path.name: path.read_text() for path in tmp_path.iterdir()}
         assert saved == {"a": "True", "b": "True"}
     else:  # its processes were ended, and there is room for other work
