@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from trimgrid.arguments import check_flag
+from trimgrid.engines.distribution import Distribution
 from trimgrid.engines.engine import Engine, open_engine
 from trimgrid.errors import InputError, first_line
 from trimgrid.export.tflite import TFLiteConverter
@@ -41,7 +42,8 @@ from trimgrid.training import Task, Training
 class Subject:
     """What all attempts of a study share: the model, its data, how it is trained and evaluated.
 
-    `notes`: what there is to say of it before a run.
+    `notes`: what there is to say of it before a run. `distribution`: that of Keras under which each
+    model is trained.
     """
 
     model: Any
@@ -50,6 +52,7 @@ class Subject:
     pretrain_epochs: int
     evaluate: Evaluate
     notes: Sequence[str]
+    distribution: Distribution | None = None
 
     @property
     def lengths(self) -> Lengths:
@@ -219,6 +222,7 @@ class StoredRun:
                 open=self._open,
                 halving=halving,
                 shrink=options.shrink,
+                distribution=subject.distribution,
             )
             if unshrunk:
                 samples = first_samples(next(subject.data.train.epoch(None, 0))[0])

@@ -12,6 +12,11 @@ from trimgrid.arguments import check_integer
 from trimgrid.compiled_settings import compiled_settings, load_compiled
 from trimgrid.data.splits import open_splits
 from trimgrid.engines.choice import choose_engine
+from trimgrid.engines.distribution import (
+    Distribution,
+    check_distribution,
+    distribution_settings,
+)
 from trimgrid.errors import InputError
 from trimgrid.export.tflite import TFLiteConverter
 from trimgrid.grids.grid import AttemptConfig, article_grid
@@ -68,6 +73,10 @@ class Study:
     function of the model, or of targets and predictions; by default the loss on the test data.
     Metrics of which more is better count as 1 - metric. See `trimgrid.measures.error_measures`.
 
+    `distribution`: a `keras.distribution.DataParallel` or `ModelParallel` under which the original
+    and each attempt are trained, one after the other, each on all devices of its mesh (JAX). Keras'
+    own distribution stays as it is, and what is measured are plain models. See docs/scaling.md.
+
     Raises `InputError` for whatever does not fit together, before any training.
 
     >>> import numpy as np
@@ -94,6 +103,7 @@ class Study:
         error: Any = None,
         seed: int = 0,
         pretrain_epochs: int = 0,
+        distribution: Distribution | None = None,
     ) -> None:
         if isinstance(model, str | Path):
             self.model, known = load_compiled(model)
@@ -125,6 +135,9 @@ class Study:
         check_prunable_model(self.model)
         splits = open_splits(train, validation, test)
         self.data = StudyData.open(splits, self.model, self.training, self.measure)
+        self.distribution = distribution
+        if distribution is not None:
+            check_distribution(distribution, self.model, self.data.train, self.training)
         self._notes = (
             *(f"Of what the model was compiled with, {each}." for each in known.left_out),
             *splits.notes,
@@ -388,6 +401,7 @@ class Study:
             self.pretrain_epochs,
             self.evaluate,
             self._notes,
+            self.distribution,
         )
 
     def _known_settings(self, folder: Path) -> dict[str, Any]:
@@ -404,8 +418,8 @@ class Study:
 
         A run that goes on without naming an engine goes on with the one that it began with.
         """
-        chosen = choose_engine(self.model, wanted).engine
-        if wanted != "auto":
+        chosen = choose_engine(self.model, wanted, self.distribution).engine
+        if wanted != "auto" or self.distribution is not None:
             return wanted, chosen
         if (folder / MANIFEST).exists():
             begun = str(read_manifest(folder).settings.get("engine", chosen))
@@ -428,7 +442,13 @@ class Study:
             "backend": keras.config.backend(),
             "platform": platform(),
             "versions": versions(self.model),
+            **self._distribution_settings(),
         }
+
+    def _distribution_settings(self) -> dict[str, Any]:
+        if self.distribution is None:  # the ids of studies without one stay as they were
+            return {}
+        return {"distribution": distribution_settings(self.distribution, self.model)}
 
 
 def _built(model: Any) -> Any:
