@@ -16,6 +16,7 @@ import benchmarks.latency
 import benchmarks.mask_selection
 import benchmarks.page
 import benchmarks.quality
+import benchmarks.scaling
 import benchmarks.search
 import benchmarks.step_overhead
 import benchmarks.structure
@@ -34,6 +35,7 @@ BENCHMARKS = {
     "page": benchmarks.page.measure,
     "quality": benchmarks.quality.measure,
     "search": benchmarks.search.measure,
+    "scaling": benchmarks.scaling.measure,
 }
 
 
