@@ -16,6 +16,7 @@ import benchmarks.latency
 import benchmarks.mask_selection
 import benchmarks.page
 import benchmarks.quality
+import benchmarks.scaling
 import benchmarks.search
 import benchmarks.step_overhead
 import benchmarks.structure
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "quality": benchmarks.quality.measure,
     "search": benchmarks.search.measure,
     "workers": benchmarks.workers.measure,
+    "scaling": benchmarks.scaling.measure,
 }
 
 

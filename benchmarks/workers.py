@@ -20,11 +20,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trimgrid.executors.ray_cluster import RayExecutor
-
 from benchmarks.quiet import Quiet
 from benchmarks.reporting import Requirement, Row, Study
 from trimgrid.executors.processes import ProcessExecutor
+from trimgrid.executors.ray_cluster import RayExecutor
 from trimgrid.executors.work import Do, Done, Executor, Unit, Work
 
 REPEATS = 3

@@ -71,6 +71,7 @@ FLOORS = {
     "measures": 1,
     "models": 1,
     "keras_names": 1,
+    "layouts": 1,
     "legacy": 1,
     "objectives": 1,
     "optimizers": 1,

@@ -112,7 +112,10 @@ def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "page",
-    [f"docs/{name}.md" for name in ("pruning", "article", "training", "notebooks", "searching")],
+    [
+        f"docs/{name}.md"
+        for name in ("pruning", "article", "training", "notebooks", "searching", "scaling")
+    ],
 )
 def test_the_python_on_a_page_runs(page: str, names: dict[str, Any]) -> None:
     found = [text for _, text in blocks(page, "python")]

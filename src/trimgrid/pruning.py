@@ -14,6 +14,7 @@ from trimgrid.allocation.setting import Allocation, allocation_of
 from trimgrid.arguments import check_integer
 from trimgrid.errors import InputError
 from trimgrid.iterative import may_rewind
+from trimgrid.layouts import layout_like, whole
 from trimgrid.mask_choice import MaskChoice
 from trimgrid.prunable import check_prunable
 from trimgrid.schedule_kinds import SCHEDULES
@@ -164,7 +165,9 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         if may_rewind(self.schedule):
             with values_at_hand():
                 self.inner_optimizer.build(variables)
-                self._start = Start.of(variables, self.inner_optimizer, self.add_variable)
+                self._start = Start.of(
+                    variables, self.inner_optimizer, self.add_variable_from_reference
+                )
         else:
             self.inner_optimizer.build(variables)
         mask_variables = tuple(
@@ -172,6 +175,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
                 shape=variables[i].shape,
                 initializer="ones",
                 dtype="bool",
+                layout=layout_like(variables[i]),
                 name=f"{variables[i].path.replace('/', '_')}_mask",
             )
             for i in indices
@@ -290,7 +294,7 @@ class MagnitudePruning(keras.optimizers.Optimizer):  # type: ignore[misc]
         choice = self._choice()
         updated = ops.cond(
             due,
-            lambda: choice.masks_in_step(ranked, sparsity),
+            lambda: choice.masks_in_step(whole(ranked), sparsity),
             lambda: [ops.convert_to_tensor(mask) for mask in current],
         )
         return [_masked(a, mask) for a, mask in zip(after, updated, strict=True)], list(updated)

@@ -49,14 +49,13 @@ class Start:
     def of(
         cls, variables: Sequence[Any], optimizer: Any, add_variable: Callable[..., Any]
     ) -> Start:
-        """Hold what there is now; `add_variable` makes variables, as that of an optimizer."""
+        """Hold what there is now.
+
+        `add_variable` makes one like another, as an optimizer's `add_variable_from_reference`.
+        """
 
         def held(variable: Any) -> Any:
-            copy = add_variable(
-                shape=variable.shape,
-                dtype=variable.dtype,
-                name=f"{variable.path.replace('/', '_')}_start",
-            )
+            copy = add_variable(variable, name="start")
             copy.assign(ops.copy(variable))
             return copy
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from trimgrid.engines.distribution import Distribution, described
 from trimgrid.engines.layers import has_convolutions
 from trimgrid.errors import InputError
 from trimgrid.legacy.refusing import IN_KERAS_3
@@ -32,16 +33,19 @@ class EngineChoice:
         return f"Engine: {self.engine} on {backend}{devices}: {self.reason}."
 
 
-def choose_engine(model: Any, wanted: str = "auto") -> EngineChoice:
+def choose_engine(
+    model: Any, wanted: str = "auto", distribution: Distribution | None = None
+) -> EngineChoice:
     """Choose the engine that trains a model on the backend of this process.
 
     "vectorized" trains all attempts in one program and runs on JAX only, "sequential" one after the
     other on any backend. "auto" takes the first on JAX, but the second for a model with
     convolutions on a CPU, which JAX trains slowly. A `tf_keras` model is trained by TFMOT, one
-    attempt after the other, which "sequential" allows too.
+    attempt after the other, which "sequential" allows too. So is one with a `distribution`, under
+    which each attempt takes all of its devices.
 
-    Raises `InputError` for an unknown name, and for "vectorized" on another backend than JAX or
-    with a `tf_keras` model.
+    Raises `InputError` for an unknown name, and for "vectorized" on another backend than JAX, with
+    a `tf_keras` model or with a distribution.
 
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     >>> choose_engine(model, "sequential")
@@ -51,8 +55,16 @@ def choose_engine(model: Any, wanted: str = "auto") -> EngineChoice:
         return _tfmot(model, wanted)
     backend = keras.config.backend()
     check_engine(wanted, backend)
+    if distribution is not None and wanted == "vectorized":
+        raise InputError(
+            "The vectorized engine lays attempts over the devices, not one attempt over several. "
+            f"Received: engine='vectorized' with {described(distribution)}. Take engine='auto', or "
+            "leave the distribution away."
+        )
     if wanted != "auto":
         return EngineChoice(wanted, "as asked for")
+    if distribution is not None:
+        return EngineChoice("sequential", f"each attempt is trained by {described(distribution)}")
     if backend == "tensorflow" and has_convolutions(model) and not gpu_at_hand():
         return EngineChoice(
             "sequential", "TensorFlow trains convolutions on a CPU about 4 times faster than JAX"

@@ -10,6 +10,7 @@ from trimgrid.allocation.sharing import rule_of
 from trimgrid.data.sources import ArrayData, StreamData
 from trimgrid.distilling import check_distillable
 from trimgrid.engines.choice import EngineChoice
+from trimgrid.engines.distribution import Distribution
 from trimgrid.engines.sequential import SequentialEngine
 from trimgrid.engines.trained import OnEpoch, Trained
 from trimgrid.errors import InputError
@@ -63,12 +64,14 @@ def open_engine(
     say: Callable[[str], None],
     fallback: bool,
     kept: Path | None = None,
+    distribution: Distribution | None = None,
 ) -> Engine:
     """Open the engine of a choice, and say which it is.
 
     `tasks`: all trainings of the grid, whether they are done already or not, so that the engine
     does not depend on that; `attempts` how many will be asked for. `kept`: the folder in which a
-    run keeps what its choices were made by.
+    run keeps what its choices were made by. `distribution`: counts for the sequential engine, under
+    which it trains.
 
     With `fallback` a model that JAX can't trace goes to the sequential engine.
 
@@ -127,4 +130,4 @@ def open_engine(
             why = str(error).rstrip(".")
             choice = EngineChoice("sequential", f"JAX can't trace {model.name!r}: {why}")
     say(choice.describe())
-    return SequentialEngine(model, data, validation)
+    return SequentialEngine(model, data, validation, distribution)

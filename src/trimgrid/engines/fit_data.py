@@ -9,33 +9,42 @@ from typing import Any
 import keras
 
 from trimgrid.data.sources import ArrayData, Batch, StreamData
+from trimgrid.engines.even_batches import AS_THEY_ARE, EvenBatches
 from trimgrid.errors import RunError
 
 
 def without_end(
-    data: ArrayData | StreamData, seed: int, failures: list[RunError], epoch: int = 0, skip: int = 0
+    data: ArrayData | StreamData,
+    seed: int,
+    failures: list[RunError],
+    epoch: int = 0,
+    skip: int = 0,
+    even: EvenBatches = AS_THEY_ARE,
 ) -> Iterator[Batch]:
     """The batches of one epoch after the other: `steps_per_epoch` says where an epoch ends.
 
-    They begin with `epoch`, and in it after `skip` batches.
+    They begin with `epoch`, and in it after `skip` batches, and are filled up as `even` says.
 
     Not a `PyDataset` that shuffles in `on_epoch_end`: Keras calls that before the first epoch too,
     and TensorFlow reads ahead of it. A failure is noted: TensorFlow makes another error of it.
     """
     while True:
         try:
-            yield from map(_tuples, islice(data.epoch(seed, epoch), skip, None))
+            for batch in islice(data.epoch(seed, epoch), skip, None):
+                yield _tuples(even.fill(batch))
         except RunError as error:
             failures.append(error)
             raise
         epoch, skip = epoch + 1, 0
 
 
-def for_validation(validation: ArrayData | StreamData | None) -> Any:
+def for_validation(validation: ArrayData | StreamData | None, even: EvenBatches) -> Any:
     """Validation data as `model.fit` takes it: arrays, or batches in memory."""
-    if isinstance(validation, ArrayData):
+    if validation is None:
+        return None
+    if isinstance(validation, ArrayData) and not even.filled:
         return validation.arrays
-    return None if validation is None else _Held(list(validation.epoch(None, 0)))
+    return _Held([even.fill(batch) for batch in validation.epoch(None, 0)])
 
 
 class _Held(keras.utils.PyDataset):  # type: ignore[misc]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from trimgrid.allocation.setting import Allocation
 from trimgrid.data.sources import ArrayData, Data, StreamData, open_data
 from trimgrid.distilling import distilled_step, taught_by
+from trimgrid.engines.copied_layouts import CopiedLayouts
+from trimgrid.engines.distribution import Distribution, scope_of
+from trimgrid.engines.even_batches import EvenBatches
 from trimgrid.engines.fit_data import for_validation, without_end
 from trimgrid.engines.fit_progress import Hopeless, OnEpoch, Progress
 from trimgrid.engines.rated_pruning import RatedPruning
@@ -47,8 +51,9 @@ def train(
     """Train a fresh copy of a model with a fresh optimizer, pruning it if a schedule is given.
 
     The original, its optimizer and the global random state stay as they are, and the result
-    depends only on the arguments. In a training with distillation the original is the teacher, as
-    it is. A loss that stops being finite ends the training: then `failure` says at which step.
+    depends only on the arguments and on Keras' current distribution. In a training with
+    distillation the original is the teacher, as it is. A loss that stops being finite ends the
+    training: then `failure` says at which step.
     `saved` is called after each step, so that a later call goes on from the `checkpoint` that it
     left, to the bit as if the training had never stopped. `rates`, `allocation` and `structure`
     (see `Task`) count where a schedule is given. `hopeless` is asked after each epoch whether the
@@ -85,6 +90,9 @@ def train(
     compile_model(model, optimizer, training)
     if training.distillation is not None:
         model.train_step = distilled_step(model, training, taught_by(original))
+    even = EvenBatches.here(data, validation)
+    if even.filled:
+        model.train_step, model.test_step = even.cut(model.train_step), even.cut(model.test_step)
     optimizer.build(model.trainable_variables)
     if isinstance(optimizer, MagnitudePruning):
         optimizer.begin(steps * training.epochs)
@@ -103,11 +111,11 @@ def train(
         progress.put_back(model)
         try:
             model.fit(
-                without_end(data, training.seed, failures, epoch, skip),
+                without_end(data, training.seed, failures, epoch, skip, even),
                 initial_epoch=epoch,
                 epochs=until,
                 steps_per_epoch=steps - skip,
-                validation_data=for_validation(validation),
+                validation_data=for_validation(validation, even),
                 validation_batch_size=training.batch_size,
                 callbacks=[progress],
                 shuffle=False,  # the batches come shuffled
@@ -119,8 +127,9 @@ def train(
             raise
     if not parts:
         optimizer.finalize_variable_values(model.trainable_variables)  # as `fit` does at its end
-    if training.distillation is not None:
-        del model.train_step  # what was trained has no teacher any more
+    if training.distillation is not None or even.filled:
+        for name in ("train_step", "test_step"):  # what was trained has no teacher any more
+            vars(model).pop(name, None)
     failure = progress.failure
     if failure is None and not all(np.isfinite(a).all() for a in model.get_weights()):
         failure = f"the weights stopped being finite by step {progress.step}"
@@ -140,14 +149,21 @@ def _parts(done: int, steps: int, epochs: int) -> list[tuple[int, int, int]]:
 
 
 class SequentialEngine:
-    """Trains one task after the other with `train`; runs on any backend of Keras."""
+    """Trains one task after the other with `train`; runs on any backend of Keras.
+
+    With a `distribution` each is trained under it; what comes out is a plain model.
+    """
 
     def __init__(
         self,
         model: Any,
         data: ArrayData | StreamData,
         validation: ArrayData | StreamData | None = None,
+        distribution: Distribution | None = None,
     ) -> None:
+        if isinstance(distribution, keras.distribution.ModelParallel):
+            distribution = CopiedLayouts(distribution, model)
+        self._distribution = distribution
         self._model = model
         self._data = data
         self._validation = validation
@@ -178,10 +194,21 @@ class SequentialEngine:
             found = None if checkpoints is None else checkpoints.find(task.id)
             settings = task.training, task.schedule, self._validation, report
             masks = task.rates, task.allocation, task.structure
-            with saving(checkpoints, [task]) as saved:
-                hopeless = _hopeless(halving, task.name)
+            hopeless = _hopeless(halving, task.name)
+            # What comes out is handed on outside: there the caller's distribution counts.
+            with saving(checkpoints, [task]) as saved, scope_of(self._distribution):
                 trained = train(start, self._data, *settings, saved, found, *masks, hopeless)
+            if self._distribution is not None:
+                trained = replace(trained, model=_gathered(trained.model, start, task.training))
             yield place, trained
+
+
+def _gathered(trained: Any, start: Any, training: Training) -> Any:
+    """A plain model with the weights of one that is spread over devices."""
+    model = copy_model(start, seed=training.seed)
+    model.set_weights(trained.get_weights())
+    compile_model(model, scaled_for(model, training.fresh_optimizer()), training)
+    return model
 
 
 def _alone(on_epoch: OnEpochs, name: str) -> OnEpoch:

@@ -134,6 +134,7 @@ class GroupRun:
             keeper=keeper_of(self._store, subject, options, grid, planned, say),
             open=self._open,
             shrink=options.shrink,
+            distribution=subject.distribution,
         )
         for info in results:
             tell(Finished(info.name))

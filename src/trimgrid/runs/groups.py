@@ -89,7 +89,9 @@ class GroupedRun:
         """How many attempts are in a group."""
         if self.placing.group is not None:
             return self.placing.group
-        if choose_engine(self.subject.model, self.options.engine).engine != "vectorized":
+        subject = self.subject
+        choice = choose_engine(subject.model, self.options.engine, subject.distribution)
+        if choice.engine != "vectorized":
             return 1
         return max(1, min(_LARGEST, math.ceil(attempts / self.placing.executor.slots)))
 

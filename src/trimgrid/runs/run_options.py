@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trimgrid.arguments import check_flag
+from trimgrid.engines.distribution import Distribution
 from trimgrid.engines.engine import Engine, open_engine
 from trimgrid.errors import InputError
 from trimgrid.executors.work import Executor, Resources
@@ -42,7 +43,8 @@ class Placing:
 class Subject:
     """What all attempts of a study share: the model, its data, how it is trained and evaluated.
 
-    `notes`: what there is to say of it before a run.
+    `notes`: what there is to say of it before a run. `distribution`: that of Keras under which each
+    model is trained.
     """
 
     model: Any
@@ -51,6 +53,7 @@ class Subject:
     pretrain_epochs: int
     evaluate: Evaluate
     notes: Sequence[str]
+    distribution: Distribution | None = None
 
     @property
     def lengths(self) -> Lengths:

@@ -10,6 +10,7 @@ from typing import Any
 from trimgrid.arguments import check_flag, check_integer
 from trimgrid.data.sources import Data
 from trimgrid.engines.choice import EngineChoice, choose_engine
+from trimgrid.engines.distribution import Distribution
 from trimgrid.engines.engine import Engine, open_engine
 from trimgrid.engines.trained import OnEpoch
 from trimgrid.export.tflite import TFLiteConverter
@@ -128,17 +129,19 @@ def run_attempts(
     shrink: bool,
     open: Callable[..., Engine] = open_engine,
     halving: Halving | None = None,
+    distribution: Distribution | None = None,
 ) -> Iterator[AttemptInfo]:
     """Do what `run_grid` does, with what is checked already.
 
     `keeper`: what it has finished is not done again, and trainings go on from its checkpoints.
     `open`: gives the engine, called as `open_engine` is. `halving`: see `Engine.train`.
+    `distribution`: that of Keras under which each model is trained, checked as well.
     """
     for attempt in grid:
         short = stops_short(attempt.pruning_schedule, len(train.sizes) * training.epochs)
         if short is not None:
             say(f"{attempt.name}: {short}")
-    choice = choose_engine(model, engine)
+    choice = choose_engine(model, engine, distribution)
     known = {name: None if keeper is None else keeper.finished(name) for name in _names(grid)}
     lengths = Lengths.of(model, train, training, pretrain_epochs)
     tasks = [
@@ -165,6 +168,7 @@ def run_attempts(
             say=say,
             fallback=engine == "auto",
             kept=None if keeper is None else keeper.choices,
+            distribution=distribution,
         )
     first_rows = next(train.epoch(None, 0))[0]
     original = None

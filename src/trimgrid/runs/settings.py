@@ -18,6 +18,7 @@ from trimgrid import __version__
 from trimgrid.cores import usable_cores
 from trimgrid.digests import digest
 from trimgrid.engines.choice import choose_engine
+from trimgrid.engines.distribution import Distribution, distribution_settings
 from trimgrid.export.files import write_keras
 from trimgrid.function_facts import function_facts
 from trimgrid.json_values import JSON, json_value
@@ -42,6 +43,7 @@ def shared_settings(
     engine: str,
     repeats: int,
     tflite: bool,
+    distribution: Distribution | None = None,
 ) -> dict[str, Any]:
     """Return what all attempts share, and what must be the same when a run goes on.
 
@@ -50,7 +52,7 @@ def shared_settings(
 
     Raises `InputError` for an object that has no config.
     """
-    return {
+    settings = {
         "model": {"digest": model_digest(model)},
         "data": data.digests(),
         "training": training_settings(training),
@@ -64,9 +66,14 @@ def shared_settings(
         "platform": platform(),
         "versions": versions(model),
     }
+    if distribution is not None:  # the ids of studies without one stay as they were
+        settings["distribution"] = distribution_settings(distribution, model)
+    return settings
 
 
-def engine_of(model: Any, folder: Path, wanted: str) -> tuple[str, str]:
+def engine_of(
+    model: Any, folder: Path, wanted: str, distribution: Distribution | None = None
+) -> tuple[str, str]:
     """Return the engine to ask for, and the one that the run directory names.
 
     A run that goes on without naming an engine goes on with the one that it began with.
@@ -77,8 +84,8 @@ def engine_of(model: Any, folder: Path, wanted: str) -> tuple[str, str]:
     >>> engine_of(model, Path("runs/none"), "sequential")
     ('sequential', 'sequential')
     """
-    chosen = choose_engine(model, wanted).engine
-    if wanted != "auto":
+    chosen = choose_engine(model, wanted, distribution).engine
+    if wanted != "auto" or distribution is not None:
         return wanted, chosen
     if (folder / MANIFEST).exists():
         begun = str(read_manifest(folder).settings.get("engine", chosen))

@@ -186,6 +186,7 @@ class StoredRun:
                     open=self._open,
                     halving=halving,
                     shrink=options.shrink,
+                    distribution=subject.distribution,
                 )
             if unshrunk:
                 samples = first_samples(next(subject.data.train.epoch(None, 0))[0])

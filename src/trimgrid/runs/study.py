@@ -12,6 +12,7 @@ import keras
 from trimgrid.arguments import check_integer
 from trimgrid.compiled_settings import compiled_settings, load_compiled
 from trimgrid.data.splits import open_splits
+from trimgrid.engines.distribution import Distribution, check_distribution
 from trimgrid.errors import InputError
 from trimgrid.executors.work import Resources
 from trimgrid.export.tflite import TFLiteConverter
@@ -71,6 +72,10 @@ class Study:
     function of the model, or of targets and predictions; by default the loss on the test data.
     Metrics of which more is better count as 1 - metric. See `trimgrid.measures.error_measures`.
 
+    `distribution`: a `keras.distribution.DataParallel` or `ModelParallel` under which the original
+    and each attempt are trained, one after the other, each on all devices of its mesh (JAX). Keras'
+    own distribution stays as it is, and what is measured are plain models. See docs/scaling.md.
+
     Raises `InputError` for whatever does not fit together, before any training.
 
     >>> import numpy as np
@@ -97,6 +102,7 @@ class Study:
         error: Any = None,
         seed: int = 0,
         pretrain_epochs: int = 0,
+        distribution: Distribution | None = None,
     ) -> None:
         if isinstance(model, str | Path):
             self.model, known = load_compiled(model)
@@ -128,6 +134,9 @@ class Study:
         check_prunable_model(self.model)
         splits = open_splits(train, validation, test)
         self.data = StudyData.open(splits, self.model, self.training, self.measure)
+        self.distribution = distribution
+        if distribution is not None:
+            check_distribution(distribution, self.model, self.data.train, self.training)
         self._notes = (
             *(f"Of what the model was compiled with, {each}." for each in known.left_out),
             *splits.notes,
@@ -310,7 +319,7 @@ class Study:
         folder = Path(run_dir)
         known = read_manifest(folder).settings if (folder / MANIFEST).exists() else {}
         settings = self._settings(
-            engine_of(self.model, folder, "auto")[1],
+            engine_of(self.model, folder, "auto", self.distribution)[1],
             int(known.get("repeats", 1)),
             bool(known.get("tflite", True)),
         )
@@ -415,13 +424,14 @@ class Study:
             self.pretrain_epochs,
             partial(_evaluated, self.measure, self.data.test or self.data.train),
             self._notes,
+            self.distribution,
         )
 
     def _options(
         self, folder: Path, engine: str, repeats: int, tflite: bool, **how: Any
     ) -> RunOptions:
         """How a run or a search is done in a run directory; `how`: all else that it was told."""
-        wanted, settled = engine_of(self.model, folder, engine)
+        wanted, settled = engine_of(self.model, folder, engine, self.distribution)
         settings = self._settings(settled, repeats, tflite)
         return RunOptions(settings=settings, engine=wanted, repeats=repeats, tflite=tflite, **how)
 
@@ -435,6 +445,7 @@ class Study:
             engine=engine,
             repeats=repeats,
             tflite=tflite,
+            distribution=self.distribution,
         )
 
 
