@@ -20,6 +20,7 @@ from trimgrid.report.aligned_rows import aligned_rows
 from trimgrid.report.shrunk_table import shrunk_lines
 from trimgrid.report.text_widths import wrapped
 from trimgrid.results import AttemptInfo
+from trimgrid.storage.copies import shown
 from trimgrid.terminal_text import one_line, printable
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def attempt_text(info: AttemptInfo, original: AttemptInfo | None, error_name: st
 def going_on_text(results: StoredResults, folder: Path) -> str:
     """Return the line on a run that goes on: how much of it is finished."""
     planned = len(results) + len(results.unfinished)
-    return f"Going on in {printable(str(folder))}: {len(results)} of {planned} are finished."
+    return f"Going on in {printable(shown(folder))}: {len(results)} of {planned} are finished."
 
 
 def attempt_lines(

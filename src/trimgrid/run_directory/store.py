@@ -21,6 +21,7 @@ from trimgrid.run_directory.attempt_files import (
 )
 from trimgrid.run_directory.details import DETAILS, Details, write_details
 from trimgrid.run_directory.differences import describe_differences
+from trimgrid.run_directory.elsewhere import local_folder, push, push_all
 from trimgrid.run_directory.json_files import as_json, write_json
 from trimgrid.run_directory.lock import RunLock
 from trimgrid.run_directory.manifest import (
@@ -33,6 +34,7 @@ from trimgrid.run_directory.manifest import (
     write_manifest,
 )
 from trimgrid.run_directory.paths import (
+    ATTEMPTS,
     CHECKPOINTS,
     SAMPLES,
     WORK,
@@ -45,6 +47,7 @@ from trimgrid.run_directory.search_file import find_searches
 from trimgrid.run_directory.sensitivity_file import SENSITIVITY, write_sensitivity
 from trimgrid.run_directory.tidying import has_begun, made, make_folder, tidy
 from trimgrid.sensitivity import Sensitivity
+from trimgrid.storage.copies import shown
 
 __all__ = [
     "MANIFEST",
@@ -97,16 +100,22 @@ class RunDirectory:
             if (self.folder / MANIFEST).exists():
                 self._manifest = self._resumed(read_manifest(self.folder))
             else:
-                write_manifest(self._wanted)
+                self._write_manifest(self._wanted)
             self._tidy()
+            push(self.folder / ATTEMPTS, self.folder / CHECKPOINTS)  # what could not be sent before
         except BaseException:
             self._lock.__exit__(None, None, None)
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         try:
             self._tidy()
+            try:
+                push_all(self.folder)
+            except (RunError, OSError):
+                if kind is None:  # else what went wrong first is told
+                    raise
         finally:
             self._lock.__exit__()
 
@@ -175,6 +184,7 @@ class RunDirectory:
     def write_sensitivity(self, found: Sensitivity) -> None:
         """Write sensitivity.json: see `trimgrid.run_directory.sensitivity_file`."""
         write_sensitivity(self.folder, found)
+        push(self.folder / SENSITIVITY)
 
     def adopt(self, id: str, path: Path) -> None:
         """Move a file from the working folder to the files of an attempt."""
@@ -200,6 +210,7 @@ class RunDirectory:
                     f"bytes, and {'is missing' if size is None else f'has {size}'}."
                 )
         write_json(folder / RESULT, result)
+        push(folder)
 
     def rm(self, name_or_id: str) -> None:
         """Remove an attempt with its files; the next run lets go of its checkpoints.
@@ -221,9 +232,11 @@ class RunDirectory:
             # The result first: were the attempt planned again, a result left would be taken.
             (folder / RESULT).unlink(missing_ok=True)
             sync_folder(folder)
+            push(folder / RESULT)
         self._replace_planned(others)
         if folder.is_dir():
             shutil.rmtree(folder)
+            push(folder)
 
     def _resumed(self, manifest: Manifest) -> Manifest:
         """The manifest of a run that goes on; a new one if other settings can't do any harm."""
@@ -234,11 +247,12 @@ class RunDirectory:
             searches = [each.name for each in find_searches(self.folder)]
             for name in (SAMPLES, PROGRESS, SENSITIVITY, *searches):
                 (self.folder / name).unlink(missing_ok=True)
-            write_manifest(self._wanted)
+            push(self.folder / SAMPLES)
+            self._write_manifest(self._wanted)
             return self._wanted
         raise InputError(
             "A run is resumed with the settings that it was begun with. "
-            f"Received: {str(self.folder)!r}, where these differ: {difference}. "
+            f"Received: {shown(self.folder)!r}, where these differ: {difference}. "
             "Use another run directory, or the same settings."
         )
 
@@ -247,7 +261,7 @@ class RunDirectory:
 
     def _check_free(self, new: Planned, same_id: Planned | None, same_name: Planned | None) -> None:
         if same_name is not None and same_name.id != new.id:
-            command = shlex.join(["trimgrid", "rm", str(self.folder), new.name])
+            command = shlex.join(["trimgrid", "rm", shown(self.folder), new.name])
             difference = describe_differences(same_name.config, new.config)
             raise InputError(
                 "A name stands for one attempt in a run directory. "
@@ -264,8 +278,12 @@ class RunDirectory:
 
     def _replace_planned(self, planned: Sequence[Planned]) -> None:
         manifest = replace(self._manifest, planned=tuple(planned))
-        write_manifest(manifest)
+        self._write_manifest(manifest)
         self._manifest = manifest
+
+    def _write_manifest(self, manifest: Manifest) -> None:
+        write_manifest(manifest)
+        push(self.folder / MANIFEST)
 
 
 def remove_attempt(folder: str | Path, name: str) -> None:
@@ -274,6 +292,6 @@ def remove_attempt(folder: str | Path, name: str) -> None:
     Raises `InputError` for a name that is not there, for the original while there are attempts,
     and for a directory that a process uses.
     """
-    manifest = read_manifest(folder)
+    manifest = read_manifest(local_folder(folder))
     with RunDirectory(manifest.folder, manifest.settings, manifest.about) as run:
         run.rm(name)
