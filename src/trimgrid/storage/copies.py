@@ -15,8 +15,8 @@ from weakref import WeakValueDictionary
 
 from trimgrid.atomic import replacing
 from trimgrid.cache import cache_folder
-from trimgrid.optional import optional_modules
 from trimgrid.scratch import remove_stale_scratch, scratch_folder
+from trimgrid.storage.filesystem import fsspec_for
 from trimgrid.storage.layout import Layout
 from trimgrid.storage.mirror import Mirror
 from trimgrid.storage.urls import clean_url, name_of
@@ -112,9 +112,8 @@ def _copies() -> Path:
 
 def _endpoint(url: str) -> str:
     """What else tells where a URL leads: the server that stands for S3."""
-    (config,) = optional_modules(f"The run directory {url!r}", "storage", "fsspec", "fsspec.config")
     scheme = url.partition("://")[0]
-    known: dict[str, Any] = config.conf.get(scheme, {})
+    known: dict[str, Any] = fsspec_for(url).config.conf.get(scheme, {})
     named = known.get("endpoint_url") or known.get("client_kwargs", {}).get("endpoint_url")
     variables = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     return str(named or next((os.environ[name] for name in variables if name in os.environ), ""))

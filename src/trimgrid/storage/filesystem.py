@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -31,6 +32,17 @@ _LASTING = (FileNotFoundError, FileExistsError, PermissionError, NotImplementedE
 _Answer = TypeVar("_Answer")
 
 
+def fsspec_for(url: str) -> Any:
+    """Return the module fsspec, with what it needs for a URL of S3.
+
+    Raises `InputError` with the command that installs what is missing.
+    """
+    what = f"The run directory {url!r}"
+    if re.split(r"://|::", url)[0] in ("s3", "s3a"):
+        return optional_modules(what, "s3", "fsspec and s3fs", "fsspec", "s3fs")[0]
+    return optional_modules(what, "storage", "fsspec", "fsspec")[0]
+
+
 class Storage:
     """The folder of a URL. Paths are relative to it, with slashes.
 
@@ -49,14 +61,11 @@ class Storage:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        scheme = url.partition("://")[0].rpartition("::")[2]
-        s3 = scheme in ("s3", "s3a")
-        modules = ("fsspec", "s3fs") if s3 else ("fsspec",)
-        extra, packages = ("s3", "fsspec and s3fs") if s3 else ("storage", "fsspec")
-        fsspec = optional_modules(f"The run directory {url!r}", extra, packages, *modules)[0]
         try:
             # A listing that is kept would hide what others write.
-            self._fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+            self._fs, root = fsspec_for(url).core.url_to_fs(url, use_listings_cache=False)
+        except InputError:
+            raise
         except ImportError as error:
             raise InputError(
                 f"The run directory {url!r} needs another package. Received: {first_line(error)} "
@@ -213,7 +222,7 @@ class Storage:
             try:
                 return call()
             except Exception as error:  # storages raise what the libraries below them raise
-                if not begun and (wait is None or not _may_pass(error)):
+                if not begun:
                     raise self._unusable(error) from error
                 if wait is None or not _may_pass(error):
                     raise self._failed(error) from error

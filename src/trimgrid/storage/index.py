@@ -58,7 +58,7 @@ class Index:
         for line in lines:
             try:
                 self._apply(json.loads(line))
-            except (ValueError, TypeError, IndexError):
+            except (ValueError, TypeError, LookupError):
                 continue
 
     def put(self, entries: dict[str, Entry]) -> None:

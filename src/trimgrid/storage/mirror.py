@@ -14,6 +14,8 @@ from trimgrid.storage.filesystem import Storage
 from trimgrid.storage.index import Entry, Index, Stamp
 from trimgrid.storage.layout import Layout
 
+_FEW = 8  # folders
+
 
 class Mirror:
     """The copy `place / name` of the folder at `url`.
@@ -121,6 +123,9 @@ class Mirror:
             if not changed and not gone:
                 return
             self._send(changed, gone, here)
+            folders = {_folder(path) for path in changed} - {""}
+            if 0 < len(folders) <= _FEW:  # of many, at the end
+                self._see(self.storage.listing(sorted(folders)))
 
     def push_soon(self, path: Path) -> None:
         """Send one small file, unless something else is sent at the moment."""
@@ -147,13 +152,8 @@ class Mirror:
         """Send all that is left; from then on the storage is what counts."""
         with self._turn:
             self.push()
-            there = self.storage.listing() if any(self._unseen()) else {}
-            seen = {
-                path: Entry(there[path], self._index.entries[path].here)
-                for path in self._unseen()
-                if path in there
-            }
-            self._index.entries.update(seen)
+            if any(entry.there == "" for entry in self._index.entries.values()):
+                self._see(self.storage.listing())
             self._index.end()
 
     def _there(self, under: Sequence[str]) -> dict[str, str]:
@@ -295,8 +295,14 @@ class Mirror:
             self.storage.remove(paths)
             self._index.drop(list(paths))
 
-    def _unseen(self) -> Iterator[str]:
-        return (path for path, entry in self._index.entries.items() if entry.there == "")
+    def _see(self, there: dict[str, str]) -> None:
+        """Take note of the marks of what was sent, so that others' changes can be told."""
+        seen = {}
+        for path, mark in there.items():
+            entry = self._index.entries.get(path)
+            if entry is not None and entry.there == "" and self._is_same(path, mark, entry.here):
+                seen[path] = Entry(mark, entry.here)
+        self._index.put(seen)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix() if path.is_absolute() else path.as_posix()
