@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from tests.failing_storage import Killed, Writes
 from trimgrid.errors import InputError, RunError
 from trimgrid.storage import filesystem, lease
 from trimgrid.storage.copies import another_copy, mirror_at, mirror_of, shown
@@ -206,85 +207,48 @@ def test_a_folder_that_was_removed_goes_whole(machine: Callable[[str], Mirror], 
     assert there(url) == {"head": "plan", "always/x": "3"}
 
 
-class Killed(BaseException):
-    """Ends all, as a kill does: nobody handles it."""
-
-
 @pytest.fixture
-def kill_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int | None], list[str]]]:
-    """After so many writes to storages all others fail; the list tells which were done."""
-    left: list[int | None] = [None]
-    done: list[str] = []
-
-    def wrapped(name: str) -> None:
-        original = getattr(MemoryFileSystem, name)
-
-        def write(self: Any, path: str, *rest: Any, **more: Any) -> Any:
-            if left[0] is not None:
-                if left[0] == 0:
-                    raise Killed
-                left[0] -= 1
-            target = rest[0] if name == "put_file" else path
-            done.append(f"{name} {target.partition('/run/')[2]}")
-            return original(self, path, *rest, **more)
-
-        monkeypatch.setattr(MemoryFileSystem, name, write)
-
-    for name in ("put_file", "pipe_file", "rm_file"):
-        wrapped(name)
-    # As object stores do it: one after the other, and no folders.
-    monkeypatch.setattr(
-        MemoryFileSystem, "rm", lambda self, paths: [self.rm_file(each) for each in paths]
-    )
-
-    def start(writes: int | None) -> list[str]:
-        left[0] = writes
-        done.clear()
-        return done
-
-    yield start
-    left[0] = None
+def writes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Writes]:
+    found = Writes(monkeypatch)
+    yield found
+    found.fail_after(None)
 
 
-def test_the_order_of_what_is_sent(
-    machine: Callable[[str], Mirror], kill_at: Callable[[int | None], list[str]]
-) -> None:
-    done = kill_at(None)
+def test_the_order_of_what_is_sent(machine: Callable[[str], Mirror], writes: Writes) -> None:
+    done = writes.done
     mirror = begun(machine("first"))
     fill(mirror, {**FILES, "old": "0", "always/old": "0"})
     mirror.push()
-    assert done[-2:] == ["put_file head", "put_file a/seal"]
+    assert done[-2:] == ["put head", "put a/seal"]
     done.clear()
     fill(mirror, {"head": "other", "a/data": "5", "b/seal": "s", "b/data": "d", "always/new": "1"})
     (mirror.folder / "old").unlink()
     (mirror.folder / "always/old").unlink()
     mirror.push()
-    assert sorted(done[:2]) == ["rm_file a/seal", "rm_file old"]
-    assert sorted(done[2:5]) == [f"put_file {name}" for name in ("a/data", "always/new", "b/data")]
-    assert done[5:] == [
-        *("put_file head", "put_file a/seal", "put_file b/seal", "rm_file always/old")
-    ]
+    assert sorted(done[:2]) == ["rm a/seal", "rm old"]
+    assert sorted(done[2:5]) == [f"put {name}" for name in ("a/data", "always/new", "b/data")]
+    assert done[5:] == [*("put head", "put a/seal", "put b/seal", "rm always/old")]
     done.clear()
     fill(mirror, {"a/seal": "changed alone"})
     mirror.push(mirror.folder / "a/seal")
-    assert done == ["put_file a/seal"]
+    assert done == ["put a/seal"]
 
 
 def test_sealed_folders_are_whole_wherever_it_is_killed(
-    machine: Callable[[str], Mirror], url: str, kill_at: Callable[[int | None], list[str]]
+    machine: Callable[[str], Mirror], url: str, writes: Writes
 ) -> None:
     """A seal says what the folder's file must be; so a reader sees if both do not fit."""
     first = begun(machine("first"))
     fill(first, {"head": "0", "a/data": "0", "a/seal": "0"})
     first.end()
     begun(first)
-    for writes in range(12):
-        wanted = str(writes + 1)
+    for moment in range(12):
+        wanted = str(moment + 1)
         fill(first, {"head": wanted, "a/data": wanted, "a/seal": wanted, f"b{wanted}/data": "x"})
-        kill_at(writes % 5)
+        writes.fail_after(moment % 5)
         with pytest.raises(Killed):
             first.push()
-        kill_at(None)
+        writes.fail_after(None)
         found = there(url)
         if "a/seal" in found:
             assert found["a/seal"] == found["a/data"]
