@@ -25,6 +25,7 @@ from trimgrid.run_directory.checkpoints import Checkpoints
 from trimgrid.run_directory.elsewhere import local_folder, push, worker_copy
 from trimgrid.run_directory.lock import RunLock
 from trimgrid.run_directory.store import RunDirectory, remove_attempt
+from trimgrid.runs import stored_run
 from trimgrid.runs.results import find_results, recorded_backend
 from trimgrid.storage import filesystem, lease
 from trimgrid.storage.filesystem import Storage
@@ -392,34 +393,36 @@ def test_a_study_whose_storage_fails_goes_on_without_training_again(
     grid = expand_grid({"target_sparsity": [0.5, 0.8]})
     options: dict[str, Any] = {"tflite": False, "progress": False}
     expected = study().run(grid, tmp_path / "local", **options)
-    trained: list[str] = []
-    from trimgrid.runs import stored_run
-
+    finished: set[str] = set()
+    trained: set[str] = set()
     opened = stored_run.open_engine
 
     def noted(*arguments: Any, **more: Any) -> Any:
         engine = opened(*arguments, **more)
         train = engine.train
-        monkeypatch.setattr(
-            engine,
-            "train",
-            lambda tasks, *rest: [trained.extend(e.name for e in tasks), train(tasks, *rest)][1],
-        )
+
+        def recorded(tasks: Any, *rest: Any) -> Any:
+            trained.update(each.name for each in tasks)
+            return train(tasks, *rest)
+
+        monkeypatch.setattr(engine, "train", recorded)
         return engine
 
     monkeypatch.setattr(stored_run, "open_engine", noted)
-    finished = 0
-    for moment in (5, 9):
+    for moment, count_finished in ((5, 1), (16, 2)):
         writes.fail_after(moment, ConnectionError)
         with pytest.raises(OSError, match=r"storage is gone.*kept on this machine") as raised:
             study().run(grid, url, **options)
         assert raised.value.filename == url
+        assert not trained & finished
+        trained.clear()
         writes.fail_after(None)
-        assert len(load_results(url)) > finished, "what was computed is kept"
-        finished = len(load_results(url))
+        finished = {each.name for each in load_results(url)}
+        assert len(finished) == count_finished, "what was computed is kept"
     results = study().run(grid, url, **options)
     assert table(results) == table(expected)
-    assert len(trained) == len(set(trained)) == 3
+    assert trained
+    assert not trained & finished
     found = there(url)
     assert {name for name in found if name.count("/") == 0} == {
         *("manifest.json", "progress.json", "report.html", "samples.npz")
