@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+
+from trimgrid.storage.filesystem import Storage
 
 
 class Killed(BaseException):
@@ -47,3 +51,21 @@ class Writes:
             return original(storage, path, *rest, **more)
 
         return write
+
+
+def moved_files(patch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that takes the path of each file that is fetched or sent from now on."""
+    moved: list[str] = []
+    get, put = Storage.get, Storage.put
+
+    def noted_get(self: Storage, files: Sequence[tuple[str, Path]]) -> None:
+        moved.extend(path for path, _ in files)
+        get(self, files)
+
+    def noted_put(self: Storage, files: Sequence[tuple[Path, str]]) -> None:
+        moved.extend(path for _, path in files)
+        put(self, files)
+
+    patch.setattr(Storage, "get", noted_get)
+    patch.setattr(Storage, "put", noted_put)
+    return moved

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from tests.failing_storage import Killed, Writes
+from tests.failing_storage import Killed, Writes, moved_files
 from trimgrid.errors import InputError, RunError
 from trimgrid.storage import filesystem, lease
 from trimgrid.storage.copies import another_copy, mirror_at, mirror_of, shown
@@ -148,14 +148,7 @@ def test_a_copy_is_not_trusted(machine: Callable[[str], Mirror], url: str) -> No
 def test_only_what_changed_is_fetched_and_sent(
     machine: Callable[[str], Mirror], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moved: list[str] = []
-    get, put = Storage.get, Storage.put
-    monkeypatch.setattr(
-        Storage, "get", lambda self, pairs: [moved.extend(p for p, _ in pairs), get(self, pairs)]
-    )
-    monkeypatch.setattr(
-        Storage, "put", lambda self, pairs: [moved.extend(p for _, p in pairs), put(self, pairs)]
-    )
+    moved = moved_files(monkeypatch)
     first = begun(machine("first"))
     fill(first, FILES)
     first.end()
@@ -349,14 +342,17 @@ def test_other_storages_write_under_another_name(
     """Those in which half a file can be seen."""
     seen: list[str] = []
     put, move = MemoryFileSystem.put_file, MemoryFileSystem.mv
-    monkeypatch.setattr(
-        MemoryFileSystem,
-        "put_file",
-        lambda self, source, target, **k: [seen.append(target), put(self, source, target, **k)],
-    )
-    monkeypatch.setattr(
-        MemoryFileSystem, "mv", lambda self, one, two: [seen.append(two), move(self, one, two)]
-    )
+
+    def noted_put(self: Any, source: str, target: str, **more: Any) -> None:
+        seen.append(target)
+        put(self, source, target, **more)
+
+    def noted_move(self: Any, source: str, target: str) -> None:
+        seen.append(target)
+        move(self, source, target)
+
+    monkeypatch.setattr(MemoryFileSystem, "put_file", noted_put)
+    monkeypatch.setattr(MemoryFileSystem, "mv", noted_move)
     monkeypatch.setattr(filesystem, "_WHOLE_OBJECTS", set())
     mirror = begun(machine("first"))
     fill(mirror, {"head": "1"})

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.fabricated import ORIGINAL, TABLE, make_run
-from tests.failing_storage import Killed, Writes
+from tests.failing_storage import Killed, Writes, moved_files
 from tests.test_store_survives import COLUMNS, PLANNED, PREDICTIONS, write
 from trimgrid import Study, expand_grid, load_results
 from trimgrid.cli import main
@@ -292,11 +292,7 @@ def test_models_come_when_they_are_asked_for(
 ) -> None:
     work(url)
     machine("there")
-    fetched: list[str] = []
-    get = Storage.get
-    monkeypatch.setattr(
-        Storage, "get", lambda self, pairs: [fetched.extend(p for p, _ in pairs), get(self, pairs)]
-    )
+    fetched = moved_files(monkeypatch)
     results = load_results(url)
     assert not any(name.endswith(".npz") for name in fetched)
     results[0].y_pred  # noqa: B018
@@ -395,7 +391,7 @@ def test_a_study_whose_storage_fails_goes_on_without_training_again(
     expected = study().run(grid, tmp_path / "local", **options)
     finished: set[str] = set()
     trained: set[str] = set()
-    opened = stored_run.open_engine
+    opened: Any = vars(stored_run)["open_engine"]
 
     def noted(*arguments: Any, **more: Any) -> Any:
         engine = opened(*arguments, **more)
