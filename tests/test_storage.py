@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.failing_storage import Killed, Writes, moved_files
 from trimgrid.errors import InputError, RunError
@@ -460,6 +463,29 @@ def test_an_index_survives_a_line_that_was_cut_off(tmp_path: Path) -> None:
     assert again.since == 4711, "what was not sent before still counts"
     again.end()
     assert Index(tmp_path / "index").since is None
+
+
+@given(
+    paths=st.sets(st.sampled_from(["a", "b/c", "b/d", "b/e/f", "bb/c", "g/h/i/j", "g/h/k"])),
+    dropped=st.sets(st.sampled_from(["a", "b/c", "b/e/f", "g/h/k", "none"])),
+    places=st.lists(st.sampled_from([".", "a", "b", "b/c", "b/e", "g", "g/h", "none"])),
+)
+def test_an_index_finds_what_lies_in_folders(
+    paths: set[str], dropped: set[str], places: list[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        index = Index(Path(folder, "index"))
+        index.put({path: Entry("1 x", None) for path in paths})
+        index.drop(sorted(dropped))
+        index.put({path: Entry("1 y", None) for path in paths & {"b/c", "g/h/k"}})
+    left = (paths - dropped) | (paths & {"b/c", "g/h/k"})
+    expected = {
+        path
+        for path in left
+        for each in places
+        if ("/" not in path if each == "." else f"{path}/".startswith(f"{each}/"))
+    }
+    assert set(index.under(places)) == (expected if places else left)
 
 
 @pytest.mark.parametrize("text", ["", "\0\0\0", "[]\n{}\n7\n", '{"since": "x"}\n["a", 1, [2]]'])

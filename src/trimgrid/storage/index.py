@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -44,13 +45,15 @@ class Index:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.entries: dict[str, Entry] = {}
+        # What lies in each folder, so that few files of very many are found at once.
+        self._inside: dict[str, set[str]] = {}
         self.since: int | None = None
         """When a process began to write, in nanoseconds; None after it ended well."""
         self.load()
 
     def load(self) -> None:
         """Read what is there, which other processes may have written."""
-        self.entries, self.since = {}, None
+        self.entries, self._inside, self.since = {}, {}, None
         try:
             lines = self._path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError):
@@ -61,15 +64,32 @@ class Index:
             except (ValueError, TypeError, LookupError):
                 continue
 
+    def under(self, places: Sequence[str]) -> list[str]:
+        """Return the paths of entries: some files, or those in some folders; all without any.
+
+        "." stands for the files right in the folder itself.
+        """
+        if not places:
+            return list(self.entries)
+        found: dict[str, None] = {}
+        left = [path for place in places for path in self._begin(place)]
+        while left:
+            path = left.pop()
+            if path in self.entries:
+                found[path] = None
+            left += self._inside.get(path, ())
+        return list(found)
+
     def put(self, entries: dict[str, Entry]) -> None:
         """Add entries, in place of those of the same files."""
-        self.entries.update(entries)
+        for path, entry in entries.items():
+            self._set(path, entry)
         self._append([[path, entry.there, entry.here] for path, entry in entries.items()])
 
     def drop(self, paths: list[str]) -> None:
         """Let go of files."""
         for path in paths:
-            self.entries.pop(path, None)
+            self._forget(path)
         self._append([[path] for path in paths])
 
     def begin(self, now: int) -> None:
@@ -94,10 +114,29 @@ class Index:
         if isinstance(line, dict):
             self.since = None if line["since"] is None else int(line["since"])
         elif len(line) == 1:
-            self.entries.pop(str(line[0]), None)
+            self._forget(str(line[0]))
         else:
             here = None if line[2] is None else (int(line[2][0]), int(line[2][1]))
-            self.entries[str(line[0])] = Entry(str(line[1]), here)
+            self._set(str(line[0]), Entry(str(line[1]), here))
+
+    def _begin(self, place: str) -> list[str]:
+        if place == ".":
+            return [path for path in self._inside.get("", ()) if path in self.entries]
+        return [place]
+
+    def _set(self, path: str, entry: Entry) -> None:
+        self.entries[path] = entry
+        while path:
+            folder = path.rpartition("/")[0]
+            inside = self._inside.setdefault(folder, set())
+            if path in inside:
+                break
+            inside.add(path)
+            path = folder
+
+    def _forget(self, path: str) -> None:
+        if self.entries.pop(path, None) is not None:
+            self._inside[path.rpartition("/")[0]].discard(path)
 
     def _append(self, lines: list[Any], durable: bool = False) -> None:
         if lines:

@@ -93,9 +93,11 @@ class Lease:
         self._ended.set()
         if self._thread is not None:
             self._thread.join(timeout=LASTS)
-        found = self._storage.read(self._path)
-        if found is not None and _told(found, "token") == self._token:
-            self._storage.remove([self._path])
+        # One that can't be removed is taken over later; what went wrong before is to be told.
+        with suppress(OSError):
+            found = self._storage.read(self._path)
+            if found is not None and _told(found, "token") == self._token:
+                self._storage.remove([self._path])
 
     def _renew(self) -> None:
         while not self._ended.wait(EVERY):

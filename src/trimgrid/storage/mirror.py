@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -58,14 +58,15 @@ class Mirror:
         """
         with self._turn:
             self._index.load()
+            self.place.mkdir(parents=True, exist_ok=True)
             remove_stale_scratch(self.place)
             there, here = self._there(under), self._here(under)
-            known = [path for path in self._index.entries if _is_under(path, under)]
+            before = self._index.under(under)
             sealed = self._sealed_here(there, here)
             missing: list[str] = []
             noted: dict[str, Entry] = {}
             gone: list[str] = []
-            for path in sorted({*there, *here, *known}):
+            for path in sorted({*there, *here, *before}):
                 mark, stamp = there.get(path), here.get(path)
                 base = self._index.entries.get(path)
                 if self._index.since is not None and (
@@ -83,11 +84,12 @@ class Mirror:
                     elif base is not None:
                         gone.append(path)
             self._index.drop(gone)
-            self._index.entries.update(noted)
+            known = self._index.entries
+            self._index.put({path: e for path, e in noted.items() if known.get(path) != e})
             self._get(missing, there)
             for folder in {_folder(path) for path in there}:  # else it would be one removed here
                 (self.folder / folder).mkdir(parents=True, exist_ok=True)
-            if there or here or known:
+            if there or here or before:
                 self._index.save()
 
     def present(self, path: Path) -> None:
@@ -118,8 +120,7 @@ class Mirror:
                 under += [".", *self.layout.always]
             here = self._here(under)
             changed = [path for path, stamp in here.items() if self._differs(path, stamp)]
-            known = [path for path in self._index.entries if _is_under(path, under)]
-            gone = [path for path in known if self._is_gone(path, here)]
+            gone = [path for path in self._index.under(under) if self._is_gone(path, here)]
             if not changed and not gone:
                 return
             self._send(changed, gone, here)
@@ -321,11 +322,3 @@ def _stamp(path: Path) -> Stamp:
 
 def _folder(path: str) -> str:
     return path.rpartition("/")[0]
-
-
-def _is_under(path: str, under: Iterable[str]) -> bool:
-    folders = tuple(under)
-    return not folders or any(
-        "/" not in path if each == "." else path == each or path.startswith(f"{each}/")
-        for each in folders
-    )
