@@ -55,6 +55,7 @@ FLOORS = {
     "scratch": 0,
     "shrunk_info": 0,
     "sizes": 0,
+    "storage": 0,
     "structures": 0,
     "suggestions": 0,
     "terminal_text": 0,

@@ -43,8 +43,9 @@ def scratch_folder(where: str | Path | None = None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_stale_scratch() -> None:
-    """Remove what killed processes of this user have left in the system's temporary folder.
+def remove_stale_scratch(where: str | Path | None = None) -> None:
+    """Remove what killed processes of this user have left in the system's folder for temporary
+    files, or in `where`.
 
     Folders of processes that live stay, and those that can't be removed. Only POSIX systems can
     tell; elsewhere nothing is done.
@@ -53,7 +54,7 @@ def remove_stale_scratch() -> None:
     """
     if os.name != "posix":
         return
-    with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
+    with suppress(OSError), os.scandir(where or tempfile.gettempdir()) as entries:
         for entry in entries:
             match = _NAME.fullmatch(entry.name)
             if match is not None and _is_ours(entry) and not _lives(int(match[1])):

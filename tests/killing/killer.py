@@ -16,7 +16,9 @@ SCRIPT = Path(__file__).with_name("study_to_kill.py")
 ATTEMPTS = 20
 
 
-def start(run_dir: Path, engine: str, attempts: int = ATTEMPTS) -> subprocess.Popen[str]:
+def start(
+    run_dir: Path | str, engine: str, attempts: int = ATTEMPTS, **environment: str
+) -> subprocess.Popen[str]:
     """A run of so many attempts in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), str(run_dir), engine, str(attempts)],
@@ -24,6 +26,7 @@ def start(run_dir: Path, engine: str, attempts: int = ATTEMPTS) -> subprocess.Po
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env={**os.environ, **environment},
     )
 
 
@@ -53,9 +56,11 @@ def check_clean(run_dir: Path) -> None:
     assert files == wanted
 
 
-def check_nothing_trained_twice(run_dir: Path, attempts: int = ATTEMPTS) -> None:
-    """Check that no run trained what an earlier one had finished."""
-    lines = Path(f"{run_dir}.trained").read_text().splitlines()
+def check_nothing_trained_twice(
+    run_dir: Path, attempts: int = ATTEMPTS, trained: Path | None = None
+) -> None:
+    """Check that no run trained what an earlier one had finished; `trained`: where it is noted."""
+    lines = (trained or Path(f"{run_dir}.trained")).read_text().splitlines()
     asked = [json.loads(line) for line in lines]
     for each in asked:
         assert not set(each["finished"]) & set(each["trained"]), each

@@ -1,4 +1,8 @@
-"""A study that is run, killed and run again: `python study_to_kill.py RUN_DIR ENGINE ATTEMPTS`."""
+"""A study that is run, killed and run again: `python study_to_kill.py RUN_DIR ENGINE ATTEMPTS`.
+
+RUN_DIR may be a URL; then the lease of another machine may be taken over after a second already.
+What each process trains is noted in the file $TRAINED, by default beside the run directory.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +21,15 @@ from trimgrid.startup import start_keras
 EPOCHS = 40
 
 
-def main(run_dir: Path, engine: str, attempts: int) -> None:
+def main(run_dir: str, engine: str, attempts: int) -> None:
     start_keras()
     import keras
 
-    from trimgrid import Study, expand_grid
+    from trimgrid import Study, expand_grid, load_results
     from trimgrid.runs import stored_run
+    from trimgrid.storage import lease
 
+    lease.EVERY, lease.LASTS = 0.2, 1.0
     keras.utils.set_random_seed(3)
     model = keras.Sequential(
         [
@@ -56,9 +62,8 @@ def main(run_dir: Path, engine: str, attempts: int) -> None:
 
         def noted(tasks: Any, *rest: Any) -> Any:
             """Note what is finished and what is about to be trained, beside the run directory."""
-            results = run_dir.glob("attempts/*/result.json")
-            done = [json.loads(path.read_text())["name"] for path in results]
-            with Path(f"{run_dir}.trained").open("a") as log:
+            done = [each.name for each in load_results(run_dir)]
+            with Path(os.environ.get("TRAINED", f"{run_dir}.trained")).open("a") as log:
                 names = [task.name for task in tasks]
                 log.write(json.dumps({"finished": done, "trained": names}) + "\n")
             return train(tasks, *rest)
@@ -73,4 +78,4 @@ def main(run_dir: Path, engine: str, attempts: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -54,8 +54,12 @@ def example(
     structure: StructureOption = None,
     repeats: RepeatsOption = 1,
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Goes on if it exists. Default: runs/NAME."),
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            path_type=str,
+            help="Goes on if it exists; a path, or a URL as s3://bucket/run. Default: runs/NAME.",
+        ),
     ] = None,
     engine: EngineOption = Engine.AUTO,
     memory: MemoryOption = None,
@@ -75,6 +79,7 @@ def example(
     from trimgrid.allocation.setting import check_allocation
     from trimgrid.choosing import has_error
     from trimgrid.memory_size import parse_memory_size
+    from trimgrid.run_directory.elsewhere import local_folder
     from trimgrid.runs.results import recorded_backend
     from trimgrid.startup import check_engine, gpu_at_hand, select_backend
     from trimgrid.structures.kinds import structure_of
@@ -82,7 +87,7 @@ def example(
     check_allocation(allocation)
     structure_of(structure)
     limit = None if memory is None else parse_memory_size(memory)
-    folder = out or Path("runs", name.value)
+    folder = Path("runs", name.value) if out is None else local_folder(out)
     slow_on_jax = name is Example.CNN and engine is not Engine.VECTORIZED and not gpu_at_hand()
     best_backend = recorded_backend(folder) or ("tensorflow" if slow_on_jax else "jax")
     check_engine(engine.value, select_backend(backend, default=best_backend))

@@ -103,14 +103,16 @@ def export(
     """Export an attempt as a file, run the file, and tell how it compares with the Keras model."""
     if out is None:
         raise InputError("An export needs a file. Received: no --out. Give -o small.tflite")
+    from trimgrid.run_directory.elsewhere import local_folder
     from trimgrid.runs.results import load_results, recorded_backend
     from trimgrid.shrunk_info import SHRUNK_SIZES
     from trimgrid.startup import select_backend, start_keras
 
-    results = load_results(run)
+    folder = local_folder(run)
+    results = load_results(folder)
     with said_of_options(**CHOOSING):
         chosen = chosen_attempt(results, attempt, max_error, max_increase, size)
-    select_backend(backend, default=recorded_backend(run) or "jax")
+    select_backend(backend, default=recorded_backend(folder) or "jax")
     print(f"Exporting {printable(chosen.name)} to {printable(str(out))}.", file=sys.stderr)
     if attempt is None and not shrink and (size or results.default_size) in SHRUNK_SIZES:
         print("Chosen by its size without idle units: --shrink leaves them out.", file=sys.stderr)

@@ -43,13 +43,15 @@ def latency(
     backend: BackendOption = None,
 ) -> None:
     """Time the .tflite files of an attempt, dense, sparse and shrunk, beside the original's."""
+    from trimgrid.run_directory.elsewhere import local_folder
     from trimgrid.runs.results import load_results, recorded_backend
     from trimgrid.startup import select_backend, start_keras
 
-    results = load_results(run)
+    folder = local_folder(run)
+    results = load_results(folder)
     with said_of_options(**CHOOSING):
         chosen = chosen_attempt(results, attempt, max_error, max_increase, size)
-    select_backend(backend, default=recorded_backend(run) or "jax")
+    select_backend(backend, default=recorded_backend(folder) or "jax")
     start_keras()
     from trimgrid.export.latency import check_latency
     from trimgrid.latency import SECONDS

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from trimgrid.errors import InputError
+from trimgrid.storage.urls import is_elsewhere
 from trimgrid.terminal_text import printable
 
 
@@ -63,7 +63,11 @@ ShrinkOption = Annotated[
         help="Measure each model without its idle units too; what is finished, from its file.",
     ),
 ]
-RunArgument = Annotated[Path, typer.Argument(metavar="R", help="A run directory.")]
+RunArgument = Annotated[
+    str,
+    # A `Path` would take a slash from a URL. With `path_type` the shell completes it as a path.
+    typer.Argument(metavar="R", path_type=str, help="A run directory, or the URL of one."),
+]
 SizeOption = Annotated[
     str | None,
     typer.Option(
@@ -136,6 +140,8 @@ def names_in_run(context: typer.Context, incomplete: str) -> list[str]:
     from trimgrid.runs.results import load_results
 
     try:
+        if is_elsewhere(context.params["run"]):
+            return []  # nobody wants to wait for the network at each key
         names = [info.name for info in load_results(context.params["run"])]
     except (InputError, KeyError, TypeError):
         return []

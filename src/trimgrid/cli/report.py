@@ -9,11 +9,15 @@ from typing import Annotated
 import typer
 
 from trimgrid.errors import InputError
+from trimgrid.storage.copies import shown
 from trimgrid.terminal_text import printable
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="R...", help="Run directories.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="R...", path_type=str, help="Run directories, or URLs of some."),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -29,12 +33,14 @@ def report(
     Several run directories are laid side by side.
     """
     from trimgrid.report.page.writing import PAGE
+    from trimgrid.run_directory.elsewhere import local_folder
     from trimgrid.runs.results import load_results
 
-    if out is None:
-        out = runs[0] / PAGE if len(runs) == 1 else Path(PAGE)
-    elif out.suffix.lower() not in (".html", ".htm"):
+    if out is not None and out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"A page is an .html file. Received: {str(out)!r}. Give -o report.html")
-    first, *others = map(load_results, runs)
+    folders = [local_folder(run) for run in runs]
+    if out is None:
+        out = folders[0] / PAGE if len(folders) == 1 else Path(PAGE)
+    first, *others = map(load_results, folders)
     first.report(out, *others)
-    print(f"Saved: {printable(str(out))}", file=sys.stderr)
+    print(f"Saved: {printable(shown(out))}", file=sys.stderr)

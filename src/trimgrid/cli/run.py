@@ -43,6 +43,7 @@ from trimgrid.cli.study_options import (
     StudyOptions,
 )
 from trimgrid.errors import RunError
+from trimgrid.storage.copies import shown
 from trimgrid.terminal_text import printable
 
 
@@ -101,7 +102,7 @@ def run(
     check_allocation(allocation)
     structure_of(structure)
     limit = None if memory is None else parse_memory_size(memory)
-    folder = run_dir or described.folder
+    folder = described.folder(run_dir)
     # Before Keras, whose backend can't be changed any more then.
     best = described.best_backend(folder, engine is Engine.VECTORIZED)
     chosen = select_backend(backend, default=best)
@@ -123,6 +124,7 @@ def run(
         from trimgrid.report.page.writing import PAGE
         from trimgrid.report.plots import save_tradeoff
         from trimgrid.report.run_table import run_table
+        from trimgrid.run_directory.elsewhere import push
         from trimgrid.runs.placing import resources_of
 
         ready, attempts = described.open()
@@ -154,13 +156,14 @@ def run(
                 resources=resources_of(cpus, gpus),
             )
         except KeyboardInterrupt:
-            print(f"To go on from {printable(str(folder))}, run it again.", file=sys.stderr)
+            print(f"To go on from {printable(shown(folder))}, run it again.", file=sys.stderr)
             raise
     print(run_table(results, results.error_name), end="")
     picture = folder / "tradeoff.png"
     save_tradeoff(results, picture, size=results.default_size, error_name=results.error_name)
-    print(f"Saved in {printable(str(folder))}, with tradeoff.png.", file=sys.stderr)
+    push(picture)
+    print(f"Saved in {printable(shown(folder))}, with tradeoff.png.", file=sys.stderr)
     if (folder / PAGE).is_file():
-        print(f"The page to pick a model from: {printable(str(folder / PAGE))}", file=sys.stderr)
+        print(f"The page to pick a model from: {printable(shown(folder / PAGE))}", file=sys.stderr)
     if not any(map(has_error, results.attempts)):
         raise RunError("No attempt succeeded; the table says why.")

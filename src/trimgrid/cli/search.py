@@ -36,6 +36,7 @@ from trimgrid.cli.study_options import (
     StudyOptions,
 )
 from trimgrid.cli.words import said_of_options
+from trimgrid.storage.copies import shown
 from trimgrid.terminal_text import printable
 
 
@@ -93,7 +94,7 @@ def search(
     with said_of_options(**CHOOSING):
         check_size(size)
     limit = None if memory is None else parse_memory_size(memory)
-    folder = run_dir or described.folder
+    folder = described.folder(run_dir)
     suits = described.best_backend(folder, engine is Engine.VECTORIZED)
     check_engine(engine.value, select_backend(backend, default=suits))
     begun = find_results(folder)
@@ -126,16 +127,16 @@ def search(
                     converter=converter,
                 )
         except KeyboardInterrupt:
-            print(f"To go on from {printable(str(folder))}, run it again.", file=sys.stderr)
+            print(f"To go on from {printable(shown(folder))}, run it again.", file=sys.stderr)
             raise
     original = found.results.find_original()
     print(learnt_text(found.attempts, original, found.front, found.importances, size))
     if (folder / PAGE).is_file():
-        print(f"The page to pick a model from: {printable(str(folder / PAGE))}", file=sys.stderr)
+        print(f"The page to pick a model from: {printable(shown(folder / PAGE))}", file=sys.stderr)
     # Last: where none is good enough it says so, after all that was found.
     best = found.best
     error_name, params = found.results.error_name, found.params[best.name]
     print(answer_text(best, original, size, found.limit_text, error_name, params), end="")
-    words = ["trimgrid", "export", str(folder), best.name, "-o", f"small.{size.split('_')[-2]}"]
+    words = ["trimgrid", "export", shown(folder), best.name, "-o", f"small.{size.split('_')[-2]}"]
     command = shlex.join([*words, "--shrink"] if size in SHRUNK_SIZES else words)
     print(f"To ship it: {printable(command)}", file=sys.stderr)

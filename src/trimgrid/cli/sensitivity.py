@@ -19,6 +19,8 @@ from trimgrid.cli.study_options import (
     StudyOptions,
 )
 from trimgrid.errors import InputError
+from trimgrid.storage.copies import shown
+from trimgrid.storage.urls import is_elsewhere
 from trimgrid.terminal_text import printable
 
 if TYPE_CHECKING:
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
 
 def sensitivity(
     what: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
             metavar="R|STUDY.py",
+            path_type=str,
             help="A run directory in which it was found before, or a study file.",
         ),
     ] = None,
@@ -38,8 +41,12 @@ def sensitivity(
     loss: LossOption = None,
     error: ErrorOption = None,
     run_dir: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="The run directory to keep it in. Default: none."),
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            path_type=str,
+            help="The run directory to keep it in, or the URL of one. Default: none.",
+        ),
     ] = None,
     max_increase: MaxIncreaseOption = None,
     output: Annotated[
@@ -53,6 +60,7 @@ def sensitivity(
     With R what is known of a run is shown. With STUDY.py, or --model and --data, it is found.
     """
     from trimgrid.report.sensitivity_text import sensitivity_text
+    from trimgrid.run_directory.elsewhere import local_folder
 
     share = 0.05 if max_increase is None else parse_share(max_increase)
     if output is not None and (output.suffix != ".png" or not output.parent.is_dir()):
@@ -60,13 +68,13 @@ def sensitivity(
             "The heat map is a .png file in a folder that exists. "
             f"Received: {str(output)!r}. Give for example heat.png."
         )
-    if what is not None and not what.exists():
+    if what is not None and not is_elsewhere(what) and not Path(what).exists():
         raise InputError(
             "Sensitivity is read from a run directory, or found for a study file. "
             f"Received: {printable(str(what))!r}, which is neither: it does not exist. "
             "Check the path."
         )
-    if what is not None and what.is_dir():
+    if what is not None and (is_elsewhere(what) or Path(what).is_dir()):
         others = {"model": model, "data": data, "loss": loss, "error": error, "run-dir": run_dir}
         given = [f"--{name}" for name, value in others.items() if value is not None]
         if given:
@@ -74,12 +82,13 @@ def sensitivity(
                 "A run directory has what was found in it. "
                 f"Received: {what} and {given[0]}. Leave one of them away."
             )
-        found = _read(what)
+        found = _read(local_folder(what))
     else:
         # An attempt's epochs count for nothing here.
         epochs = None if what is not None else 1
+        study = None if what is None else Path(what)
         described = StudyOptions(
-            what, model, data, epochs, loss, None, None, None, error, None, "sensitivity"
+            study, model, data, epochs, loss, None, None, None, error, None, "sensitivity"
         )
         found = _find(described, run_dir, backend)
     if as_json:
@@ -100,16 +109,16 @@ def _read(folder: Path) -> Sensitivity:
     if found is None:
         raise InputError(
             "The sensitivity of a run is there when it was found. "
-            f"Received: {printable(str(folder))!r}, where it was not. Find it with: trimgrid "
-            f"sensitivity STUDY.py --run-dir {printable(str(folder))}"
+            f"Received: {printable(shown(folder))!r}, where it was not. Find it with: trimgrid "
+            f"sensitivity STUDY.py --run-dir {printable(shown(folder))}"
         )
     return found
 
 
-def _find(described: StudyOptions, run_dir: Path | None, backend: str | None) -> Sensitivity:
+def _find(described: StudyOptions, run_dir: str | None, backend: str | None) -> Sensitivity:
     from trimgrid.startup import select_backend, start_keras
 
-    folder = run_dir or described.folder
+    folder = described.folder(run_dir)
     select_backend(backend, default=described.best_backend(folder, vectorized=False))
     start_keras()
     study, _ = described.open()
@@ -118,4 +127,4 @@ def _find(described: StudyOptions, run_dir: Path | None, backend: str | None) ->
             "Sensitivity is that of a trained model. Received: a study that trains the original "
             f"for {study.pretrain_epochs} epochs first. Train it, or let trimgrid search do both."
         )
-    return study.sensitivity(run_dir=run_dir)
+    return study.sensitivity(run_dir=None if run_dir is None else folder)

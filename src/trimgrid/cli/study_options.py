@@ -46,10 +46,12 @@ SeedOption = Annotated[
     int | None, typer.Option(metavar="N", min=0, help="Of data order and dropout. Default: 0.")
 ]
 RunDirOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         metavar="FOLDER",
-        help="Goes on if it exists. Default: runs/ and the name of the model or study file.",
+        path_type=str,
+        help="Goes on if it exists; a path, or a URL as s3://bucket/run. Default: runs/ and the "
+        "name of the model or study file.",
     ),
 ]
 
@@ -95,9 +97,12 @@ class StudyOptions:
         """What says the study, by the names of the options."""
         return {key: value for key, value in asdict(self).items() if key != "command"}
 
-    @property
-    def folder(self) -> Path:
-        """The run directory where none is named."""
+    def folder(self, run_dir: str | None) -> Path:
+        """The run directory, or its local copy, by default that of the study's name."""
+        from trimgrid.run_directory.elsewhere import local_folder
+
+        if run_dir is not None:
+            return local_folder(run_dir)
         named = self.study or self.model
         assert named is not None
         return Path("runs", named.stem)

@@ -10,6 +10,7 @@ import typer
 
 from trimgrid.cli.options import RunArgument, SizeOption
 from trimgrid.errors import InputError
+from trimgrid.storage.urls import is_elsewhere
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from trimgrid.report.watching import Watched
     from trimgrid.stored.following import Following
 
+_SECONDS, _SECONDS_ELSEWHERE = 1.0, 10.0  # where each look is a listing of the storage
 _UNLIMITED = 10_000  # columns: names are not cut in a pipe
 
 
@@ -27,8 +29,12 @@ def watch(
     ] = False,
     size: SizeOption = None,
     interval: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Between two looks at the run directory.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Between two looks at the run directory. Default: 1, of a URL 10.",
+        ),
+    ] = None,
 ) -> None:
     """Show how far a run is, what it has found, and when it will end.
 
@@ -37,14 +43,17 @@ def watch(
     from rich.console import Console
 
     from trimgrid.report.watching import render
+    from trimgrid.run_directory.elsewhere import local_folder
     from trimgrid.stored.following import Following
 
+    if interval is None:
+        interval = _SECONDS_ELSEWHERE if is_elsewhere(run) else _SECONDS
     if not 0.1 <= interval <= 3600:
         raise InputError(
             "The time between two looks must be from 0.1 to 3600 seconds. "
             f"Received: {interval:g}. Give for example 1."
         )
-    following, console = Following(run), Console(highlight=False)
+    following, console = Following(local_folder(run)), Console(highlight=False)
     terminal = console.is_terminal and not console.is_dumb_terminal
     with suppress(KeyboardInterrupt):
         if terminal and not once:
@@ -60,6 +69,7 @@ def _follow(following: Following, console: Console, size: str | None, interval: 
     from rich.live import Live
 
     from trimgrid.report.watching import render
+    from trimgrid.run_directory.elsewhere import refresh
 
     def shown(watched: Watched) -> RenderableType:
         return render(watched, size, console.width, console.height - 1)  # and the cursor's line
@@ -71,6 +81,7 @@ def _follow(following: Following, console: Console, size: str | None, interval: 
         live.update(first, refresh=True)
         while not watched.state.ended:
             time.sleep(interval)
+            refresh(following.folder)
             watched = _look(following)
             live.update(shown(watched), refresh=True)
 
@@ -80,11 +91,12 @@ def _look(following: Following) -> Watched:
 
     from trimgrid.report.run_state import is_alive, run_state
     from trimgrid.report.watching import Watched
+    from trimgrid.run_directory.elsewhere import holder_folder
     from trimgrid.run_directory.holder import read_holder
     from trimgrid.run_directory.progress_file import read_progress
 
     now = datetime.now().astimezone()
-    holder = read_holder(following.folder)
+    holder = read_holder(holder_folder(following.folder))
     lives = None
     if holder is not None:
         lives = is_alive(holder, read_progress(following.folder), now)

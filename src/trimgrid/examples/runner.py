@@ -18,8 +18,10 @@ from trimgrid.report.page.writing import PAGE
 from trimgrid.report.run_table import going_on_text
 from trimgrid.report.table import recap_text
 from trimgrid.results import AttemptInfo, write_results_json
+from trimgrid.run_directory.elsewhere import push
 from trimgrid.runs.results import find_results
 from trimgrid.startup import start_keras
+from trimgrid.storage.copies import shown
 from trimgrid.terminal_text import printable
 
 if TYPE_CHECKING:
@@ -103,13 +105,15 @@ def run_example(
             )
         except KeyboardInterrupt:
             done = f"{len(infos)} of {len(grid) + 1} are finished"
-            print(f"{done}. To go on from {printable(str(folder))}, run it again.", file=sys.stderr)
+            print(
+                f"{done}. To go on from {printable(shown(folder))}, run it again.", file=sys.stderr
+            )
             raise
         finally:
             if infos:
                 _report(infos, folder, task)
         if (folder / PAGE).is_file():
-            print(f"The page to pick a model from: {printable(str(folder / PAGE))}")
+            print(f"The page to pick a model from: {printable(shown(folder / PAGE))}")
         return infos
 
 
@@ -168,4 +172,5 @@ def _report(infos: list[AttemptInfo], folder: Path, task: Experiment) -> None:
         save_predictions(infos, *task.curve, folder / "predictions.png")
         files.append("predictions.png")
     save_tradeoff(infos, folder / "tradeoff.png", error_name=task.error_name)
-    print(f"Saved in {printable(str(folder))}: {', '.join(files)}")
+    push(*(folder / name for name in files))
+    print(f"Saved in {printable(shown(folder))}: {', '.join(files)}")

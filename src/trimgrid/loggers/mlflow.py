@@ -9,6 +9,7 @@ from typing import Any
 
 from trimgrid.loggers.facts import curves, figures, parameters
 from trimgrid.optional import optional_modules
+from trimgrid.run_directory.elsewhere import present
 from trimgrid.stored.attempt import StoredAttempt
 
 _TAG = "trimgrid.attempt"
@@ -50,7 +51,7 @@ class MLflowLogger:
                 params=settings if start == 0 else [],
             )
         for name in attempt.files:
-            client.log_artifact(run.info.run_id, str(attempt.folder / name))
+            client.log_artifact(run.info.run_id, str(present(attempt.folder / name)))
         client.set_terminated(run.info.run_id)
 
     @cached_property

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trimgrid.loggers.facts import curves, figures, parameters
 from trimgrid.optional import optional_modules
+from trimgrid.storage.copies import shown
 from trimgrid.stored.attempt import StoredAttempt
 
 
@@ -53,7 +54,7 @@ class TensorBoardLogger:
                 writer.add_scalar(tag, value, 0)
             writer.add_text("status", attempt.status)
             writer.add_text(
-                "files", "\n".join(str(attempt.folder / name) for name in attempt.files)
+                "files", "\n".join(shown(attempt.folder / name) for name in attempt.files)
             )
         unfinished.rename(folder)
 

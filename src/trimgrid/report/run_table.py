@@ -23,6 +23,7 @@ from trimgrid.report.shrunk_table import shrunk_lines
 from trimgrid.report.text_widths import wrapped
 from trimgrid.results import AttemptInfo
 from trimgrid.shrunk_info import SHRUNK_SIZES
+from trimgrid.storage.copies import shown
 from trimgrid.terminal_text import one_line, printable
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def going_on_text(results: StoredResults, folder: Path) -> str:
     """
     planned = len(results) + len(results.unfinished)
     done = f"{len(results)} of the {planned} planned so far are finished"
-    return f"Going on in {printable(str(folder))}: {done}."
+    return f"Going on in {printable(shown(folder))}: {done}."
 
 
 def attempt_lines(

@@ -19,6 +19,7 @@ from trimgrid.report.run_state import RunState
 from trimgrid.report.text_widths import cell_width, shortened, wrapped
 from trimgrid.run_directory.holder import Holder
 from trimgrid.run_directory.progress_file import RunProgress
+from trimgrid.storage.copies import shown
 from trimgrid.stored.attempt import StoredAttempt
 from trimgrid.stored.results import StoredResults
 from trimgrid.terminal_text import one_line, printable
@@ -62,7 +63,7 @@ def render(
 
 
 def _head(watched: Watched, width: int) -> list[Text]:
-    lines = [_line(shortened(printable(str(watched.results.folder)), width), "bold")]
+    lines = [_line(shortened(printable(shown(watched.results.folder)), width), "bold")]
     told, ended = _state_text(watched), watched.state.ended
     good = not ended or watched.state is RunState.FINISHED
     lines.append(_line(told, "green" if good else "yellow"))

@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 from trimgrid.atomic import is_temporary, replacing
 from trimgrid.errors import InputError
 from trimgrid.results import AttemptInfo
+from trimgrid.run_directory.elsewhere import push
 from trimgrid.run_directory.json_files import DamagedFileError, read_json, write_json
+from trimgrid.run_directory.paths import RESULT as RESULT
+from trimgrid.storage.copies import shown
 
 ATTEMPT = "attempt.json"
 HISTORY = "history.csv"
 MODEL = "model.keras"
 PREDICTIONS = "predictions.npz"
-RESULT = "result.json"
-"""Written last: it is there where an attempt is finished."""
 
 _STRUCTURE = "structure"
 
@@ -142,7 +143,7 @@ def add_export(folder: Path, entry: Mapping[str, Any]) -> None:
     if not isinstance(exports, list) or not all(isinstance(each, dict) for each in exports):
         raise DamagedFileError(folder / RESULT, "It has no list of exports.")
     others = [each for each in exports if each.get("file") != entry["file"]]
-    write_json(folder / RESULT, {**result, "exports": [*others, dict(entry)]})
+    _replace_result(folder, {**result, "exports": [*others, dict(entry)]})
 
 
 def set_latency(folder: Path, latency_ms: float | None, latency: Mapping[str, Any] | None) -> None:
@@ -156,7 +157,7 @@ def set_latency(folder: Path, latency_ms: float | None, latency: Mapping[str, An
     result = _finished_result(folder)
     if latency is not None:
         result["latency"] = dict(latency)
-    write_json(folder / RESULT, {**result, "latency_ms": latency_ms})
+    _replace_result(folder, {**result, "latency_ms": latency_ms})
 
 
 def set_shrunk(folder: Path, shrunk: Mapping[str, Any]) -> None:
@@ -166,7 +167,12 @@ def set_shrunk(folder: Path, shrunk: Mapping[str, Any]) -> None:
 
     Raises `InputError` for an attempt that is not finished or damaged, and `OSError`.
     """
-    write_json(folder / RESULT, {**_finished_result(folder), "shrunk": dict(shrunk)})
+    _replace_result(folder, {**_finished_result(folder), "shrunk": dict(shrunk)})
+
+
+def _replace_result(folder: Path, result: Mapping[str, Any]) -> None:
+    write_json(folder / RESULT, result)
+    push(folder / RESULT)
 
 
 def _finished_result(folder: Path) -> dict[str, Any]:
@@ -175,7 +181,7 @@ def _finished_result(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise InputError(
             "An attempt that is exported, timed or shrunk must be finished. "
-            f"Received: {str(folder)!r}, which has no {RESULT}. Run it first."
+            f"Received: {shown(folder)!r}, which has no {RESULT}. Run it first."
         ) from error
 
 

@@ -18,6 +18,7 @@ from trimgrid.run_directory.attempt_files import (
     write_predictions,
 )
 from trimgrid.run_directory.details import DETAILS, Details, write_details
+from trimgrid.run_directory.elsewhere import push
 from trimgrid.run_directory.json_files import write_json
 from trimgrid.run_directory.manifest import Planned
 from trimgrid.run_directory.paths import CHECKPOINTS, SAMPLES, WORK, attempt_path, path_inside
@@ -116,3 +117,4 @@ class AttemptStore:
                     f"bytes, and {'is missing' if size is None else f'has {size}'}."
                 )
         write_json(folder / RESULT, result)
+        push(folder)

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from trimgrid.atomic import replacing
 from trimgrid.errors import RunError
+from trimgrid.run_directory.elsewhere import push
+from trimgrid.storage.copies import shown
 
 # The final state of a training that took less than this share of the interval is not saved.
 _SHARE_AT_END = 1 / 12
@@ -135,6 +137,7 @@ class Checkpoints:
         known[file] = _Group(tuple(ids), step, types)
         self._latest.update(dict.fromkeys(ids, file))
         self._remove_needless()
+        push(self.folder)
         self._since = time.monotonic()
 
     @property
@@ -151,7 +154,8 @@ class Checkpoints:
         self._known()
         for id in ids:
             self._latest.pop(id, None)
-        self._remove_needless()
+        if self._remove_needless():
+            push(self.folder)
 
     def _known(self) -> dict[Path, _Group]:
         """The groups of all files; those of other processes that were there at the first look."""
@@ -170,11 +174,14 @@ class Checkpoints:
         self._known()
         return self._latest.get(id)
 
-    def _remove_needless(self) -> None:
+    def _remove_needless(self) -> bool:
+        """Remove the files that no training needs; tell whether there were any."""
         groups = self._known()
-        for file in set(groups) - set(self._latest.values()):
+        needless = set(groups) - set(self._latest.values())
+        for file in needless:
             file.unlink(missing_ok=True)
             del groups[file]
+        return bool(needless)
 
     def _content(self, file: Path) -> dict[str, NDArray[Any]]:
         """The arrays of a file, which is kept for the next training of its group."""
@@ -204,7 +211,7 @@ def _head(file: Path) -> _Group | None:
 
 def _damaged(file: Path, error: Exception) -> RunError:
     return RunError(
-        f"A checkpoint must be whole. Received: {str(file)!r}, which fails with "
+        f"A checkpoint must be whole. Received: {shown(file)!r}, which fails with "
         f"{type(error).__name__}. Remove the file: its trainings then begin anew."
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from trimgrid.atomic import replacing
 from trimgrid.errors import InputError
+from trimgrid.storage.copies import shown
 
 
 class DamagedFileError(InputError):
@@ -22,7 +23,7 @@ Restore the file from a copy."
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(
-            f"Files of a run directory must be whole. Received: {str(path)!r}. {reason} "
+            f"Files of a run directory must be whole. Received: {shown(path)!r}. {reason} "
             "Restore the file from a copy."
         )
         self.path = Path(path)

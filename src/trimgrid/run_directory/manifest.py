@@ -9,13 +9,14 @@ from typing import Any
 
 from trimgrid.errors import InputError
 from trimgrid.run_directory.json_files import DamagedFileError, read_json, write_json
+from trimgrid.run_directory.paths import MANIFEST as MANIFEST
 from trimgrid.run_directory.paths import check_id
+from trimgrid.storage.copies import shown
 from trimgrid.suggestions import nearest
 
 SCHEMA = 1
 """The version of the layout of run directories that this trimgrid writes and reads."""
 
-MANIFEST = "manifest.json"
 _NAMES = 4  # of attempts, in a message
 
 
@@ -61,13 +62,15 @@ def read_manifest(folder: str | Path) -> Manifest:
     """
     folder = Path(folder)
     if not folder.exists():
-        raise InputError(f"A run directory must exist. Received: {str(folder)!r}. Check the path.")
+        raise InputError(
+            f"A run directory must exist. Received: {shown(folder)!r}. Check the path."
+        )
     path = folder / MANIFEST
     try:
         found = read_json(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
-            f"A run directory has a {MANIFEST}. Received: {str(folder)!r}, which is not a run "
+            f"A run directory has a {MANIFEST}. Received: {shown(folder)!r}, which is not a run "
             "directory. Give the folder that a run was written to."
         ) from error
     schema = found.get("schema")
@@ -75,7 +78,7 @@ def read_manifest(folder: str | Path) -> Manifest:
         raise DamagedFileError(path, f"Its schema is {schema!r}.")
     if schema > SCHEMA:
         raise InputError(
-            f"A run directory must be of schema {SCHEMA} or older. Received: {str(folder)!r}, "
+            f"A run directory must be of schema {SCHEMA} or older. Received: {shown(folder)!r}, "
             f"written by a newer trimgrid, schema {schema}; this one reads {SCHEMA}. Upgrade."
         )
     parts = [found.get(key) for key in ("settings", "about")]

@@ -9,6 +9,11 @@ from trimgrid.errors import InputError
 
 ATTEMPTS = "attempts"
 CHECKPOINTS = "checkpoints"
+CHOICES = "choices"
+MANIFEST = "manifest.json"
+PROGRESS = "progress.json"
+RESULT = "result.json"
+"""Of an attempt, written last: it is there where an attempt is finished."""
 SAMPLES = "samples.npz"
 WORK = "work"
 """For files that are not finished."""

@@ -13,8 +13,8 @@ from typing import Any
 from trimgrid.atomic import replacing
 from trimgrid.errors import InputError
 from trimgrid.run_directory.json_files import read_json
+from trimgrid.run_directory.paths import PROGRESS as PROGRESS
 
-PROGRESS = "progress.json"
 _LONGEST = 1e10  # seconds: centuries, and yet a time that Python can reckon with
 
 

@@ -14,6 +14,7 @@ from trimgrid.errors import InputError
 from trimgrid.run_directory.attempt_files import RESULT
 from trimgrid.run_directory.attempt_store import AttemptStore
 from trimgrid.run_directory.differences import describe_differences
+from trimgrid.run_directory.elsewhere import local_folder, push, push_all
 from trimgrid.run_directory.json_files import as_json
 from trimgrid.run_directory.lock import RunLock
 from trimgrid.run_directory.manifest import (
@@ -25,12 +26,19 @@ from trimgrid.run_directory.manifest import (
     read_manifest,
     write_manifest,
 )
-from trimgrid.run_directory.paths import SAMPLES, attempt_path, check_id
+from trimgrid.run_directory.paths import (
+    ATTEMPTS,
+    CHECKPOINTS,
+    SAMPLES,
+    attempt_path,
+    check_id,
+)
 from trimgrid.run_directory.progress_file import PROGRESS
 from trimgrid.run_directory.search_file import find_searches
 from trimgrid.run_directory.sensitivity_file import SENSITIVITY, write_sensitivity
 from trimgrid.run_directory.tidying import has_begun, make_folder, tidy
 from trimgrid.sensitivity import Sensitivity
+from trimgrid.storage.copies import shown
 
 __all__ = [
     "MANIFEST",
@@ -83,17 +91,23 @@ class RunDirectory(AttemptStore):
             if (self.folder / MANIFEST).exists():
                 self._manifest = self._resumed(read_manifest(self.folder))
             else:
-                write_manifest(self._wanted)
+                self._write_manifest(self._wanted)
             self._planned = self._manifest.planned
             self._tidy()
+            push(self.folder / ATTEMPTS, self.folder / CHECKPOINTS)  # what could not be sent before
         except BaseException:
             self._lock.__exit__(None, None, None)
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         try:
             self._tidy()
+            try:
+                push_all(self.folder)
+            except (RunError, OSError):
+                if kind is None:  # else what went wrong first is told
+                    raise
         finally:
             self._lock.__exit__()
 
@@ -120,10 +134,12 @@ class RunDirectory(AttemptStore):
         folder = attempt_path(self.folder, id)
         (folder / RESULT).unlink(missing_ok=True)
         sync_folder(folder)
+        push(folder / RESULT)
 
     def write_sensitivity(self, found: Sensitivity) -> None:
         """Write sensitivity.json: see `trimgrid.run_directory.sensitivity_file`."""
         write_sensitivity(self.folder, found)
+        push(self.folder / SENSITIVITY)
 
     def rm(self, name_or_id: str) -> None:
         """Remove an attempt with its files; the next run lets go of its checkpoints.
@@ -147,6 +163,7 @@ class RunDirectory(AttemptStore):
         self._replace_planned(others)
         if folder.is_dir():
             shutil.rmtree(folder)
+            push(folder)
 
     def _resumed(self, manifest: Manifest) -> Manifest:
         """The manifest of a run that goes on; a new one if other settings can't do any harm."""
@@ -157,11 +174,12 @@ class RunDirectory(AttemptStore):
             searches = [each.name for each in find_searches(self.folder)]
             for name in (SAMPLES, PROGRESS, SENSITIVITY, *searches):
                 (self.folder / name).unlink(missing_ok=True)
-            write_manifest(self._wanted)
+            push(self.folder / SAMPLES)
+            self._write_manifest(self._wanted)
             return self._wanted
         raise InputError(
             "A run is resumed with the settings that it was begun with. "
-            f"Received: {str(self.folder)!r}, where these differ: {difference}. "
+            f"Received: {shown(self.folder)!r}, where these differ: {difference}. "
             "Use another run directory, or the same settings."
         )
 
@@ -170,7 +188,7 @@ class RunDirectory(AttemptStore):
 
     def _check_free(self, new: Planned, same_id: Planned | None, same_name: Planned | None) -> None:
         if same_name is not None and same_name.id != new.id:
-            command = shlex.join(["trimgrid", "rm", str(self.folder), new.name])
+            command = shlex.join(["trimgrid", "rm", shown(self.folder), new.name])
             difference = describe_differences(same_name.config, new.config)
             raise InputError(
                 "A name stands for one attempt in a run directory. "
@@ -187,9 +205,13 @@ class RunDirectory(AttemptStore):
 
     def _replace_planned(self, planned: Sequence[Planned]) -> None:
         manifest = replace(self._manifest, planned=tuple(planned))
-        write_manifest(manifest)
+        self._write_manifest(manifest)
         self._manifest = manifest
         self._planned = manifest.planned
+
+    def _write_manifest(self, manifest: Manifest) -> None:
+        write_manifest(manifest)
+        push(self.folder / MANIFEST)
 
 
 def remove_attempt(folder: str | Path, name: str) -> None:
@@ -198,6 +220,6 @@ def remove_attempt(folder: str | Path, name: str) -> None:
     Raises `InputError` for a name that is not there, for the original while there are attempts,
     and for a directory that a process uses.
     """
-    manifest = read_manifest(folder)
+    manifest = read_manifest(local_folder(folder))
     with RunDirectory(manifest.folder, manifest.settings, manifest.about) as run:
         run.rm(name)

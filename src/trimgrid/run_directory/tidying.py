@@ -12,6 +12,7 @@ from trimgrid.run_directory.attempt_files import RESULT
 from trimgrid.run_directory.holder import LOCK
 from trimgrid.run_directory.manifest import MANIFEST
 from trimgrid.run_directory.paths import CHECKPOINTS, WORK, attempt_folders
+from trimgrid.storage.copies import shown
 
 
 def make_folder(folder: Path) -> None:
@@ -31,14 +32,14 @@ Received: '/dev/null/run' (Not a directory). Give another one.
     except OSError as error:
         raise InputError(
             "A run directory must be a folder that can be made and written. "
-            f"Received: {str(folder)!r} ({error.strerror}). Give another one."
+            f"Received: {shown(folder)!r} ({error.strerror}). Give another one."
         ) from error
     if MANIFEST not in names:
         others = sorted(name for name in names if name != LOCK and not is_temporary(name))
         if others:
             raise InputError(
                 "A run directory must be new, empty or one of trimgrid's. "
-                f"Received: {str(folder)!r}, which is not a run directory and holds "
+                f"Received: {shown(folder)!r}, which is not a run directory and holds "
                 f"{others[0]!r}. Give another one."
             )
 

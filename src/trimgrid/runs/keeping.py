@@ -15,8 +15,10 @@ from trimgrid.run_directory.attempt_store import AttemptStore
 from trimgrid.run_directory.checkpoints import Checkpoints
 from trimgrid.run_directory.details import Details, Updates
 from trimgrid.run_directory.manifest import Planned
+from trimgrid.run_directory.paths import CHOICES
 from trimgrid.runs.checking import Say
 from trimgrid.runs.measuring import Measured
+from trimgrid.storage.copies import shown
 from trimgrid.stored.attempt import StoredAttempt
 
 GIVEN_UP = "worker failed: "
@@ -63,7 +65,7 @@ class RunKeeper:
         self._say = say
         self._loggers = loggers
         self.work = store.work
-        self.choices = store.folder / "choices"
+        self.choices = store.folder / CHOICES
         self.checkpoints = Checkpoints(store.checkpoints, seconds)
         self._forget_needless()
         for name in planned:
@@ -92,7 +94,7 @@ class RunKeeper:
             model.load_weights(path)
         except Exception as error:  # a damaged file fails in zipfile, h5py or Keras
             raise RunError(
-                f"{path} can't be read: {type(error).__name__}: {first_line(error)} "
+                f"{shown(path)} can't be read: {type(error).__name__}: {first_line(error)} "
                 "Take another run directory."
             ) from error
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from trimgrid.errors import InputError
 from trimgrid.report.run_html import run_html
+from trimgrid.run_directory.elsewhere import local_folder, push
 from trimgrid.run_directory.manifest import MANIFEST, read_manifest
+from trimgrid.storage.copies import shown
 from trimgrid.stored.attempt import StoredAttempt
 from trimgrid.stored.results import StoredResults
 
@@ -46,6 +48,7 @@ class Results(StoredResults):
 
         path = self.folder / PAGE if path is None else Path(path)
         save_page([self, *others], path)
+        push(path)
         return path
 
     def plot_tradeoff(self, ax: Axes | None = None, size: str | None = None) -> Figure:
@@ -131,7 +134,7 @@ without it. Find it with study.sensitivity(run_dir=...).
         found = self.sensitivity
         if found is None:
             raise InputError(
-                f"Sensitivity is drawn once it was found. Received: {str(self.folder)!r} without "
+                f"Sensitivity is drawn once it was found. Received: {shown(self.folder)!r} without "
                 "it. Find it with study.sensitivity(run_dir=...)."
             )
         from trimgrid.report.plot_sensitivity import plot_sensitivity
@@ -145,18 +148,22 @@ without it. Find it with study.sensitivity(run_dir=...).
 def load_results(folder: str | Path) -> Results:
     """Read the results of a run from its run directory, finished or not, also while it runs.
 
+    `folder`: a path, or the URL of a run directory elsewhere, such as "s3://bucket/run". Of that a
+    copy in the user's cache folder is made what the storage has, and is read; a model or
+    predictions are fetched when they are asked for.
+
     An attempt whose result is damaged says so in its `status`; the others are as they should be.
-    No framework is loaded, and nothing is written.
+    No framework is loaded, and nothing is written to the run directory.
 
     Raises `InputError` for a folder that is missing or no run directory, a manifest that is
-    damaged, and one that a newer trimgrid has written.
+    damaged, one that a newer trimgrid has written, and a URL that can't be reached.
 
     >>> load_results("runs/none")
     Traceback (most recent call last):
     ...
     trimgrid.errors.InputError: A run directory must exist. Received: 'runs/none'. Check the path.
     """
-    manifest = read_manifest(folder)
+    manifest = read_manifest(local_folder(folder))
     read = [StoredAttempt.read(manifest.folder, planned) for planned in manifest.planned]
     return Results(manifest, [each for each in read if each is not None])
 
@@ -168,7 +175,8 @@ def find_results(folder: str | Path) -> Results | None:
 
     >>> find_results("runs/none")
     """
-    return load_results(folder) if Path(folder, MANIFEST).exists() else None
+    folder = local_folder(folder)
+    return load_results(folder) if (folder / MANIFEST).exists() else None
 
 
 def recorded_backend(folder: str | Path) -> str | None:
@@ -176,6 +184,7 @@ def recorded_backend(folder: str | Path) -> str | None:
 
     >>> recorded_backend("runs/none")
     """
-    if not Path(folder, MANIFEST).exists():
+    folder = local_folder(folder)
+    if not (folder / MANIFEST).exists():
         return None
     return str(read_manifest(folder).settings.get("backend", "")) or None

@@ -8,6 +8,7 @@ from trimgrid.choosing import front, smallest
 from trimgrid.runs.results import Results
 from trimgrid.runs.search_space import Params
 from trimgrid.sensitivity import Sensitivity
+from trimgrid.storage.copies import shown
 from trimgrid.stored.attempt import StoredAttempt
 from trimgrid.stored.goal import limit_text
 
@@ -43,7 +44,7 @@ class Search:
 
     def __repr__(self) -> str:
         """How many attempts, and where they are."""
-        return f"<Search of {len(self.params)} attempts in {str(self.results.folder)!r}>"
+        return f"<Search of {len(self.params)} attempts in {shown(self.results.folder)!r}>"
 
     @property
     def attempts(self) -> list[StoredAttempt]:

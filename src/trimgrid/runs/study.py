@@ -24,6 +24,7 @@ from trimgrid.measures.error_kinds import ErrorMeasure
 from trimgrid.measures.error_measures import error_measure
 from trimgrid.prunable import check_prunable_model
 from trimgrid.results import AttemptInfo
+from trimgrid.run_directory.elsewhere import local_folder
 from trimgrid.run_directory.store import MANIFEST, RunDirectory, read_manifest
 from trimgrid.runs.asking import optuna
 from trimgrid.runs.checking import Opened, Say, check_attempts
@@ -191,9 +192,11 @@ class Study:
         written `say` is told.
 
         `grid`: by default the attempts of `recommended_grid`. `run_dir`: by default runs/NAME
-        of the model, or of its file. A run on a directory that there is already goes on where that
-        one stopped: what is finished is not trained again, trainings under way go on from their
-        last checkpoint, to the same bits as if they had never stopped, and new attempts are added.
+        of the model, or of its file; a path, or a URL such as "s3://bucket/run" (extra `s3`;
+        others that fsspec knows: `storage`). A run on a directory that there is already goes on
+        where that one stopped: what is finished is not trained again, trainings under way go on
+        from their last checkpoint, to the same bits as if they had never stopped, and new attempts
+        are added.
         Attempts that are there keep their names, where those of the grid are automatic ones. Only
         one process at a time works on a directory. The same bits need data that is the same each
         time: arrays, or a stream whose epochs do not depend on those before.
@@ -218,8 +221,9 @@ class Study:
         again. See docs/scaling.md.
 
         Raises `InputError` before any training for a grid that can't be run, a directory that
-        another process uses, and one whose settings differ; `RunError` if the original can't be
-        trained; `OSError`, which names the file, for a full disk.
+        another process uses, one whose settings differ, and a URL that can't be reached; `RunError`
+        if the original can't be trained; `OSError`, which names the file or the URL, for a full
+        disk and a storage that fails.
         """
         folder = self._folder(run_dir)
         grid = self.recommended_grid() if grid is None else grid
@@ -316,7 +320,7 @@ class Study:
         test = self.data.test or self.data.train
         if run_dir is None:
             return sensitivity_of(self.model, self.measure, test, sparsities)
-        folder = Path(run_dir)
+        folder = local_folder(run_dir)
         known = read_manifest(folder).settings if (folder / MANIFEST).exists() else {}
         settings = self._settings(
             engine_of(self.model, folder, "auto", self.distribution)[1],
@@ -406,7 +410,7 @@ class Study:
         return len(self.data.train.sizes) * self.training.epochs
 
     def _folder(self, run_dir: str | Path | None) -> Path:
-        return Path(run_dir) if run_dir is not None else Path("runs", self._name)
+        return local_folder(run_dir) if run_dir is not None else Path("runs", self._name)
 
     def _check_keras_3(self, what: str) -> None:
         if is_legacy(self.model):

@@ -24,10 +24,12 @@ from trimgrid.run_directory.attempt_files import (
     sha256_of,
 )
 from trimgrid.run_directory.details import DETAILS, Details, read_details
+from trimgrid.run_directory.elsewhere import present
 from trimgrid.run_directory.json_files import DamagedFileError, read_json
 from trimgrid.run_directory.manifest import Planned, read_manifest
 from trimgrid.run_directory.paths import ATTEMPTS, SAMPLES, attempt_path
 from trimgrid.scratch import scratch_folder
+from trimgrid.storage.copies import shown
 from trimgrid.stored.forms import forms_of
 
 if TYPE_CHECKING:
@@ -173,7 +175,7 @@ class StoredAttempt(AttemptInfo):
         measure: Any = error
         if measure is None:
             measure = error_measure_from_config(read_manifest(run_folder).settings["error"])
-        samples = read_samples(run_folder / SAMPLES)
+        samples = read_samples(present(run_folder / SAMPLES))
         with RunLock(self.folder), scratch_folder() as scratch:
             dense = scratch / "dense.tflite" if sparse else None
             exported = export_model(
@@ -224,24 +226,24 @@ class StoredAttempt(AttemptInfo):
         try:
             return read(path)
         except Exception as error:  # NumPy and csv raise whatever the content leads to
-            raise RunError(f"{str(path)!r} can't be read: {first_line(error)}") from error
+            raise RunError(f"{shown(path)!r} can't be read: {first_line(error)}") from error
 
     def _whole(self, name: str) -> Path:
         """Return the path of a file whose content is as it was when the attempt was finished."""
         if name not in self.files:
             raise RunError(f"{self.name!r} has no {name}: its status is {self.status!r}.")
-        path, facts = self.folder / name, self.files[name]
+        path, facts = present(self.folder / name), self.files[name]
         again = "Remove the attempt from the run directory and run it again."
         if not path.is_file() or path.is_symlink():
-            raise RunError(f"{str(path)!r} of {self.name!r} is missing. {again}")
+            raise RunError(f"{shown(path)!r} of {self.name!r} is missing. {again}")
         size = path.stat().st_size
         if size != facts["bytes"]:
             raise RunError(
-                f"{str(path)!r} of {self.name!r} should have {facts['bytes']} bytes and has "
+                f"{shown(path)!r} of {self.name!r} should have {facts['bytes']} bytes and has "
                 f"{size}: it is truncated or was changed. {again}"
             )
         if sha256_of(path) != facts["sha256"]:
-            raise RunError(f"{str(path)!r} of {self.name!r} was changed. {again}")
+            raise RunError(f"{shown(path)!r} of {self.name!r} was changed. {again}")
         return path
 
     @classmethod

@@ -20,6 +20,7 @@ from trimgrid.run_directory.search_file import SearchRecord, find_searches, read
 from trimgrid.run_directory.sensitivity_file import read_sensitivity
 from trimgrid.sensitivity import Sensitivity
 from trimgrid.shrunk_info import SHRUNK_SIZES
+from trimgrid.storage.copies import shown
 from trimgrid.stored.attempt import StoredAttempt
 from trimgrid.stored.goal import Goal, goal_of
 from trimgrid.stored.shrunk_figures import shrunk_figures
@@ -85,7 +86,7 @@ class StoredResults(Sequence[StoredAttempt]):
 
     def __repr__(self) -> str:
         return (
-            f"<Results of {str(self.folder)!r}: {len(self)} finished, "
+            f"<Results of {shown(self.folder)!r}: {len(self)} finished, "
             f"{len(self.unfinished)} unfinished>"
         )
 
@@ -94,7 +95,9 @@ class StoredResults(Sequence[StoredAttempt]):
         """The model that was not pruned. Raises `RunError` if it is not finished."""
         found = self.find_original()
         if found is None:
-            raise RunError(f"The original is not finished in {str(self.folder)!r}. Resume the run.")
+            raise RunError(
+                f"The original is not finished in {shown(self.folder)!r}. Resume the run."
+            )
         return found
 
     def find_original(self) -> StoredAttempt | None:

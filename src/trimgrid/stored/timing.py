@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from trimgrid.errors import RunError
 from trimgrid.latency import Latency
 from trimgrid.run_directory.attempt_files import set_latency
+from trimgrid.run_directory.elsewhere import present
 from trimgrid.run_directory.manifest import read_manifest
 from trimgrid.run_directory.paths import SAMPLES
 
@@ -42,7 +43,7 @@ def time_attempt(attempt: StoredAttempt, quantize: str, seconds: float) -> Laten
     with contextlib.ExitStack() as stack:
         for each in filter(None, (original, attempt)):
             stack.enter_context(RunLock(each.folder))
-        samples = read_samples(run_folder / SAMPLES)
+        samples = read_samples(present(run_folder / SAMPLES))
         config = manifest.settings.get("error")
         error = None if config is None else error_measure_from_config(config)
         measured = measure_latency(

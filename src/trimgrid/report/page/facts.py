@@ -15,6 +15,7 @@ from trimgrid.errors import RunError
 from trimgrid.report.page.parts import part
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.details import TensorSummary
+from trimgrid.storage.copies import shown
 from trimgrid.stored.results import StoredResults
 from trimgrid.terminal_text import printable
 
@@ -82,7 +83,7 @@ def shown_path(folder: Path) -> str:
     'runs/digits'
     """
     here = Path.cwd()
-    return folder.relative_to(here).as_posix() if folder.is_relative_to(here) else str(folder)
+    return folder.relative_to(here).as_posix() if folder.is_relative_to(here) else shown(folder)
 
 
 def _epochs(training: Mapping[str, Any], original: Any) -> str:

@@ -16,6 +16,7 @@ from trimgrid.report.page.images import MOST_IMAGES, as_images, sprite
 from trimgrid.report.page.numbers import short_numbers
 from trimgrid.report.page.parts import part
 from trimgrid.report.page.views import Key, View, views
+from trimgrid.run_directory.elsewhere import present
 from trimgrid.run_directory.paths import SAMPLES
 from trimgrid.stored.results import StoredResults
 
@@ -87,7 +88,7 @@ def read_predictions(results: StoredResults) -> Predictions:
     What is missing or damaged is said in `problem` and `unread`.
     """
     try:
-        samples = read_samples(results.folder / SAMPLES)
+        samples = read_samples(present(results.folder / SAMPLES))
         left_out = int(samples.test_total) - samples.test_rows
     except Exception:  # NumPy and zipfile raise whatever the content leads to
         return Predictions(problem="The test data can't be read in the run directory.")

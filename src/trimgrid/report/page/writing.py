@@ -17,6 +17,7 @@ from trimgrid.errors import InputError
 from trimgrid.report.page.headline import pick
 from trimgrid.report.page.notes import notes_on_all, run_view
 from trimgrid.report.page.payload import payload, without_details
+from trimgrid.storage.copies import shown
 from trimgrid.stored.results import StoredResults
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def page_html(runs: Sequence[StoredResults], most_bytes: int = MOST_BYTES) -> st
     if not folders or len(set(folders)) < len(folders):
         raise InputError(
             "A page shows one run, or several that differ. "
-            f"Received: {', '.join(map(str, folders)) or 'no run'}. Name each run directory once."
+            f"Received: {', '.join(map(shown, folders)) or 'no run'}. Name each run directory once."
         )
     data = payload(runs)
     page = _render(runs, data)
