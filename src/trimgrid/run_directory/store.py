@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from trimgrid.atomic import sync_folder
-from trimgrid.errors import InputError
+from trimgrid.errors import InputError, RunError
 from trimgrid.run_directory.attempt_files import RESULT
 from trimgrid.run_directory.attempt_store import AttemptStore
 from trimgrid.run_directory.differences import describe_differences
