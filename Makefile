@@ -64,7 +64,8 @@ lock: setup
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --constraints constraints.txt \
 		--extra examples --extra pandas --extra onnx --extra quantize \
-		--extra ray --extra search --extra tensorboard --extra mlflow --group dev --group build pyproject.toml --output-file requirements.lock
+		--extra ray --extra s3 --extra search --extra tensorboard --extra mlflow \
+		--group dev --group s3-server --group build pyproject.toml --output-file requirements.lock
 	sed -n 's/ *\\$$//; /^[^ ]*==/p' requirements.lock | grep -v '^absl-py' \
 		| $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --constraints - --extra tfmot --group dev --group build \
