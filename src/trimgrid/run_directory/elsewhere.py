@@ -91,6 +91,18 @@ def present(path: Path) -> Path:
     return path
 
 
+def fetch_attempt(folder: Path, id: str) -> None:
+    """Fetch what a worker has written of an attempt; its model is fetched when it is needed.
+
+    Of a run directory that is no copy nothing is to be done.
+
+    >>> fetch_attempt(Path("runs/m"), "5f0c")
+    """
+    mirror = mirror_of(folder, _LAYOUT)
+    if mirror is not None:
+        mirror.fetch(f"{ATTEMPTS}/{id}")
+
+
 def push(*paths: Path) -> None:
     """Send what was changed at some paths of a local copy to the storage: see `Mirror.push`.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import atexit
 import socket
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from trimgrid.export.tflite import TFLiteConverter
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.models import nested_layers
 from trimgrid.run_directory.attempt_store import AttemptStore
+from trimgrid.run_directory.elsewhere import worker_copy
 from trimgrid.run_directory.manifest import MANIFEST, Planned
 from trimgrid.runs.checking import ORIGINAL
 from trimgrid.runs.group_messages import Finished, Said, Trained
@@ -27,6 +29,8 @@ from trimgrid.runs.packed import Packed
 from trimgrid.runs.run_options import RunOptions, Subject, keeper_of, open_with_room
 from trimgrid.runs.running import run_attempts
 from trimgrid.runs.settings import platform
+from trimgrid.storage.copies import shown
+from trimgrid.storage.urls import is_elsewhere
 
 _EVERY = 0.2  # seconds between two messages on epochs: more than people see costs time
 
@@ -35,14 +39,15 @@ _EVERY = 0.2  # seconds between two messages on epochs: more than people see cos
 class GroupWork:
     """What every worker of a run is given.
 
+    `where`: the run directory, a path or a URL.
     `planned`: all attempts of the run directory, the original first. `grid`: those of this run with
-    the names that they have there. `size`: how many train together at most. `trainable`, `policy`
-    and `keras_settings`: what a pickled model does not carry.
+    the names that they have there. `size`: how many train together at most. `trainable`: of all
+    layers, and `keras_settings`: what a pickled model does not carry.
     """
 
     subject: Subject
     options: RunOptions
-    folder: Path
+    where: str
     planned: tuple[Planned, ...]
     grid: tuple[AttemptConfig, ...]
     size: int
@@ -63,7 +68,14 @@ class GroupWork:
         own = replace(options, on_result=None, say=None, loggers=(), converter=None, placing=None)
         layers = tuple(bool(each.trainable) for each in nested_layers(subject.model))
         return cls(
-            subject, own, folder, tuple(planned), tuple(grid), size, layers, _keras_settings()
+            subject,
+            own,
+            shown(folder),
+            tuple(planned),
+            tuple(grid),
+            size,
+            layers,
+            _keras_settings(),
         )
 
     def packed(self) -> Packed:
@@ -91,14 +103,13 @@ class GroupRun:
                 f"Received: a worker on {platform()}. Begin the run on such a machine, or set "
                 "JAX_PLATFORMS for both."
             )
-        if not (work.folder / MANIFEST).is_file():
+        if not is_elsewhere(work.where) and not Path(work.where, MANIFEST).is_file():
             raise InputError(
                 "All workers must see the run directory. "
-                f"Received: {str(work.folder)!r}, which is not there on {socket.gethostname()}. "
+                f"Received: {work.where!r}, which is not there on {socket.gethostname()}. "
                 "Give one on storage that all nodes share, or an address such as s3://BUCKET/RUN."
             )
         self._work = work
-        self._store = AttemptStore(work.folder, work.planned)
         self._converter: TFLiteConverter | None = None
         self._engine: Engine | None = None
 
@@ -117,27 +128,38 @@ class GroupRun:
         def say(line: str) -> None:
             tell(Said(line))
 
-        results = run_attempts(
-            subject.model,
-            grid,
-            subject.data.train,
-            subject.data.validation,
-            subject.training,
-            subject.evaluate,
-            self._tflite(),
-            _on_epoch(tell, {subject.training.epochs, subject.pretrain_epochs}),
-            pretrain_epochs=subject.pretrain_epochs,
-            engine=options.engine,
-            repeats=options.repeats,
-            memory=options.memory,
-            say=say,
-            keeper=keeper_of(self._store, subject, options, grid, planned, say),
-            open=self._open,
-            shrink=options.shrink,
-            distribution=subject.distribution,
-        )
-        for info in results:
-            tell(Finished(info.name))
+        with self._folder([each.id for each in planned.values()]) as folder:
+            store = AttemptStore(folder, work.planned)
+            results = run_attempts(
+                subject.model,
+                grid,
+                subject.data.train,
+                subject.data.validation,
+                subject.training,
+                subject.evaluate,
+                self._tflite(),
+                _on_epoch(tell, {subject.training.epochs, subject.pretrain_epochs}),
+                pretrain_epochs=subject.pretrain_epochs,
+                engine=options.engine,
+                repeats=options.repeats,
+                memory=options.memory,
+                say=say,
+                keeper=keeper_of(store, subject, options, grid, planned, say),
+                open=self._open,
+                shrink=options.shrink,
+                distribution=subject.distribution,
+            )
+            for info in results:
+                tell(Finished(info.name))
+
+    @contextmanager
+    def _folder(self, attempts: Sequence[str]) -> Iterator[Path]:
+        """The run directory, or a copy with these attempts of one that lies elsewhere."""
+        if is_elsewhere(self._work.where):
+            with worker_copy(self._work.where, attempts) as folder:
+                yield folder
+        else:
+            yield Path(self._work.where)
 
     def _tflite(self) -> TFLiteConverter | None:
         if self._work.options.tflite and self._converter is None:

@@ -139,7 +139,7 @@ class GroupedRun:
         if ORIGINAL in names:
             raise RunError(f"The original model could not be trained: {reason}. See {log}.")
         for name in names:
-            if self.keeper.finished(name) is None:
+            if self.keeper.fetched(name) is None:
                 self.keeper.give_up(name, f"{reason} ({log.parent.name}/{log.name})")
         self.say(f"{_names(names)}: given up, {reason}. See {log}. The next run tries again.")
 

@@ -14,6 +14,7 @@ from trimgrid.run_directory.attempt_files import result_dict
 from trimgrid.run_directory.attempt_store import AttemptStore
 from trimgrid.run_directory.checkpoints import Checkpoints
 from trimgrid.run_directory.details import Details, Updates
+from trimgrid.run_directory.elsewhere import fetch_attempt
 from trimgrid.run_directory.manifest import Planned
 from trimgrid.run_directory.paths import CHOICES
 from trimgrid.runs.checking import Say
@@ -121,9 +122,14 @@ class RunKeeper:
         self._log(kept)
         return kept
 
+    def fetched(self, name: str) -> StoredAttempt | None:
+        """Return the result of an attempt that a worker may have finished, wherever it did."""
+        fetch_attempt(self._store.folder, self._planned[name].id)
+        return self.finished(name)
+
     def kept(self, name: str) -> StoredAttempt:
         """Return the result of an attempt that a worker has finished; loggers get it."""
-        kept = self.finished(name)
+        kept = self.fetched(name)
         assert kept is not None
         self._log(kept)
         return kept
