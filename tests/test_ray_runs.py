@@ -42,7 +42,7 @@ def cluster() -> Iterator[Any]:
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, ...]]:
     folder = tmp_path_factory.mktemp("alone")
     subprocess.run(trimgrid_run(folder), cwd=folder, check=True, capture_output=True)
-    return table(folder)
+    return table(folder / "run")
 
 
 def on(cluster: Any) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ def test_a_cluster_gives_the_same_table_whoever_is_killed(
     command = trimgrid_run(tmp_path, *on(cluster), killing=True)
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = table(tmp_path)
+    found = table(tmp_path / "run")
     (dead,) = [name for name, each in found.items() if each[3].startswith("worker failed")]
     assert "twice" in found[dead][3]
     assert list(found) == list(alone)
@@ -83,7 +83,7 @@ def test_a_node_and_the_driver_are_lost(
     finished = {path: path.stat().st_mtime_ns for path in results.glob("*/result.json")}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert table(tmp_path) == alone
+    assert table(tmp_path / "run") == alone
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
 
 

@@ -171,7 +171,7 @@ def test_a_greater_budget_goes_on_and_the_same_trains_nothing(
     def trained(*_: Any, **__: Any) -> None:
         raise AssertionError("something was trained")
 
-    monkeypatch.setattr("trimgrid.runs.stored_run.open_engine", trained)
+    monkeypatch.setattr("trimgrid.runs.run_options.open_engine", trained)
     assert table(search(tmp_path / "r")) == table(whole)
     # A smaller budget takes away nothing.
     assert table(search(tmp_path / "r", budget=1)) == table(whole)

@@ -25,7 +25,7 @@ from trimgrid.run_directory.checkpoints import Checkpoints
 from trimgrid.run_directory.elsewhere import local_folder, push, worker_copy
 from trimgrid.run_directory.lock import RunLock
 from trimgrid.run_directory.store import RunDirectory, remove_attempt
-from trimgrid.runs import stored_run
+from trimgrid.runs import run_options
 from trimgrid.runs.results import find_results, recorded_backend
 from trimgrid.storage import filesystem, lease
 from trimgrid.storage.filesystem import Storage
@@ -391,7 +391,7 @@ def test_a_study_whose_storage_fails_goes_on_without_training_again(
     expected = study().run(grid, tmp_path / "local", **options)
     finished: set[str] = set()
     trained: set[str] = set()
-    opened: Any = vars(stored_run)["open_engine"]
+    opened: Any = vars(run_options)["open_engine"]
 
     def noted(*arguments: Any, **more: Any) -> Any:
         engine = opened(*arguments, **more)
@@ -404,7 +404,7 @@ def test_a_study_whose_storage_fails_goes_on_without_training_again(
         monkeypatch.setattr(engine, "train", recorded)
         return engine
 
-    monkeypatch.setattr(stored_run, "open_engine", noted)
+    monkeypatch.setattr(run_options, "open_engine", noted)
     for moment, count_finished in ((5, 1), (16, 2)):
         writes.fail_after(moment, ConnectionError)
         with pytest.raises(OSError, match=r"storage is gone.*kept on this machine") as raised:

@@ -18,6 +18,7 @@ pytest.importorskip("moto", reason="the development group has it")
 import fsspec
 
 from tests.killing.killer import check_nothing_trained_twice, finish, start
+from tests.worker_study import table, trimgrid_run
 from trimgrid import load_results
 from trimgrid.cli import main
 from trimgrid.errors import InputError
@@ -101,6 +102,25 @@ def test_the_table_is_that_of_a_local_run(
     for attempt, there in zip(load_results(tmp_path / "run"), load_results(URL), strict=True):
         assert attempt.files == there.files
         assert there.model_file.read_bytes() == attempt.model_file.read_bytes()
+
+
+def test_workers_write_there(tmp_path: Path) -> None:
+    """Each worker has a copy of its own, and sends its attempts; the driver fetches them."""
+    for name, options in (("alone", ()), ("workers", ("--workers", "2", "--group", "2"))):
+        command = trimgrid_run(tmp_path / name, *options)
+        if name == "workers":
+            command += ["--run-dir", "s3://bucket/runs/workers"]
+        done = subprocess.run(
+            command, cwd=tmp_path / name, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert table("s3://bucket/runs/workers") == table(tmp_path / "alone" / "run")
+    there = load_results("s3://bucket/runs/workers")
+    for attempt, here in zip(there, load_results(tmp_path / "alone" / "run"), strict=True):
+        assert attempt.model_file.read_bytes() == here.model_file.read_bytes()
+    names = Storage("s3://bucket/runs/workers").listing()
+    assert not any(name.startswith(("checkpoints", "logs", "work")) for name in names)
+    assert "report.html" in names
 
 
 def run_main(*arguments: str) -> int:

@@ -36,7 +36,7 @@ def by_value() -> Iterator[None]:
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, ...]]:
     folder = tmp_path_factory.mktemp("alone")
     subprocess.run(trimgrid_run(folder), cwd=folder, check=True, capture_output=True)
-    return table(folder)
+    return table(folder / "run")
 
 
 def test_workers_give_the_same_table_whoever_is_killed(
@@ -46,7 +46,7 @@ def test_workers_give_the_same_table_whoever_is_killed(
     command = trimgrid_run(tmp_path, "--workers", "2", "--group", "1", killing=True)
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = table(tmp_path)
+    found = table(tmp_path / "run")
     assert list(found) == list(alone) == [ORIGINAL, *(each.name for each in GRID)]
     dead = [name for name, values in found.items() if values[3].startswith("worker failed")]
     (name,) = dead
@@ -78,7 +78,7 @@ def test_a_driver_that_is_killed_goes_on(tmp_path: Path, alone: dict[str, tuple[
     assert 2 <= len(finished) <= 5
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert table(tmp_path) == alone
+    assert table(tmp_path / "run") == alone
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
 
 

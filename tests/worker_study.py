@@ -47,8 +47,8 @@ def trimgrid_run(folder: Path, *options: str, killing: bool = False, epochs: int
     return [sys.executable, "-m", "trimgrid", *words]
 
 
-def table(folder: Path) -> dict[str, tuple[Any, ...]]:
+def table(run_dir: Path | str) -> dict[str, tuple[Any, ...]]:
     return {
         each.name: (each.error, each.zipped_h5_size, each.zero_weights, each.status)
-        for each in trimgrid.load_results(folder / "run")
+        for each in trimgrid.load_results(run_dir)
     }

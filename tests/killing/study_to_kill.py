@@ -26,7 +26,7 @@ def main(run_dir: str, engine: str, attempts: int) -> None:
     import keras
 
     from trimgrid import Study, expand_grid, load_results
-    from trimgrid.runs import stored_run
+    from trimgrid.runs import run_options
     from trimgrid.storage import lease
 
     lease.EVERY, lease.LASTS = 0.2, 1.0
@@ -54,7 +54,7 @@ def main(run_dir: str, engine: str, attempts: int) -> None:
         seed=5,
     )
     grid = expand_grid({"target_sparsity": [0.04 * i for i in range(1, attempts + 1)]})
-    opened: Any = vars(stored_run)["open_engine"]
+    opened: Any = vars(run_options)["open_engine"]
 
     def recorded(*arguments: Any, **options: Any) -> Any:
         engine = opened(*arguments, **options)
@@ -71,7 +71,7 @@ def main(run_dir: str, engine: str, attempts: int) -> None:
         engine.train = noted
         return engine
 
-    vars(stored_run)["open_engine"] = recorded
+    vars(run_options)["open_engine"] = recorded
     # Many checkpoints, so that a kill is likely to come in the middle of one.
     results = study.run(grid, run_dir, engine=engine, checkpoint_seconds=0.2, progress=False)
     print(json.dumps([info.to_dict() for info in results]))
