@@ -156,7 +156,7 @@ def test_the_commands(
         ("s3://no-such-bucket/run", {}, "bucket does not exist.*Make the bucket first"),
         (
             "s3://bucket/new",
-            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"},
             "Could not connect.*Check the address and the network",
         ),
     ],
