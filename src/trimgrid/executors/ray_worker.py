@@ -23,7 +23,7 @@ from trimgrid.executors.node_versions import check_same, versions
 from trimgrid.executors.ray_messages import Began, End, News, OtherCards, Telling
 from trimgrid.executors.work import Do, Work
 
-_SECONDS_FOR_NEWS = 5.0
+_SECONDS_FOR_NEWS = 30.0  # as long as a mailbox may take to start on a busy machine
 
 
 def do_unit(task: int, work: list[Any], arguments: bytes, mailbox: Any) -> End:
