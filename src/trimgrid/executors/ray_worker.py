@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import platform
-import shutil
+import tempfile
 import threading
 import traceback
 from contextlib import suppress
@@ -22,9 +22,8 @@ from trimgrid.executors.messages import Ended, NotOpened, Opened
 from trimgrid.executors.node_versions import check_same, versions
 from trimgrid.executors.ray_messages import Began, End, News, OtherCards, Telling
 from trimgrid.executors.work import Do, Work
-from trimgrid.scratch import make_scratch, remove_stale_scratch
 
-_SECONDS_FOR_NEWS = 5.0
+_SECONDS_FOR_NEWS = 30.0  # as long as a mailbox may take to start on a busy machine
 
 
 def do_unit(task: int, work: list[Any], arguments: bytes, mailbox: Any) -> End:
@@ -37,7 +36,7 @@ def do_unit(task: int, work: list[Any], arguments: bytes, mailbox: Any) -> End:
     if os.environ.get("CUDA_VISIBLE_DEVICES") != _cards():
         post.send(OtherCards())
         os._exit(0)  # lets memory go that it has on cards which Ray has given to others
-    log = _folder() / f"{task}.log"
+    log = _new_log()
     node = import_module("ray").get_runtime_context().get_node_id()
     post.send(Began(node, str(log)))
     try:
@@ -50,9 +49,9 @@ def do_unit(task: int, work: list[Any], arguments: bytes, mailbox: Any) -> End:
 
 
 def tail_of(log: str) -> str:
-    """Return what a process that died printed last, and remove its folder."""
+    """Return what a process that died printed last, and remove its log."""
     text = last_of(Path(log))
-    shutil.rmtree(Path(log).parent, ignore_errors=True)
+    Path(log).unlink(missing_ok=True)
     return text
 
 
@@ -129,11 +128,11 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {first_line(error)}"
 
 
-@cache
-def _folder() -> Path:
-    """The process's folder for logs, which its node keeps until another process removes it."""
-    remove_stale_scratch()
-    return make_scratch()
+def _new_log() -> Path:
+    """Make a file on this node. Not in a scratch folder: those of dead processes are removed."""
+    descriptor, name = tempfile.mkstemp(prefix="trimgrid-unit-", suffix=".log")
+    os.close(descriptor)
+    return Path(name)
 
 
 @cache
