@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
@@ -83,6 +84,28 @@ def check_distribution(
             f"last of an epoch, need not. Received: batches of {size} examples for {shares} "
             f"shares. Take batches of {f'{below} or ' if below else ''}{above}."
         )
+
+
+def fresh_distribution(distribution: Distribution, model: Any) -> Distribution:
+    """Return a distribution that does the same to a model and that nobody has used yet.
+
+    One that was used holds devices of JAX, which can't travel to another process.
+
+    >>> given = keras.distribution.DataParallel()
+    >>> fresh_distribution(given, None).device_mesh.shape == given.device_mesh.shape
+    True
+    """
+    old = distribution.device_mesh
+    mesh = keras.distribution.DeviceMesh(old.shape, old.axis_names, list(np.ravel(old.devices)))
+    if isinstance(distribution, keras.distribution.DataParallel):
+        return keras.distribution.DataParallel(device_mesh=mesh)
+    layouts = keras.distribution.LayoutMap(mesh)
+    for path, layout in _layouts(distribution, model):
+        if layout is not None:
+            layouts[re.escape(path)] = layout.axes
+    return keras.distribution.ModelParallel(
+        layout_map=layouts, batch_dim_name=distribution.batch_dim_name
+    )
 
 
 def distribution_settings(distribution: Distribution, model: Any) -> dict[str, JSON]:
