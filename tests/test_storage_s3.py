@@ -119,7 +119,7 @@ def test_workers_write_there(tmp_path: Path) -> None:
     for attempt, here in zip(there, load_results(tmp_path / "alone" / "run"), strict=True):
         assert attempt.model_file.read_bytes() == here.model_file.read_bytes()
     names = Storage("s3://bucket/runs/workers").listing()
-    assert not any(name.startswith(("checkpoints", "logs", "work")) for name in names)
+    assert not any(name.startswith(("checkpoints", "worker-logs", "work/")) for name in names)
     assert "report.html" in names
 
 

@@ -58,7 +58,7 @@ def test_workers_give_the_same_table_whoever_is_killed(
     assert (tmp_path / "killed").exists()
     assert "once more" in done.stderr
     assert "The next run tries again" in done.stderr
-    assert [path.suffix for path in (tmp_path / "run" / "logs").iterdir()] == [".log"]
+    assert [path.suffix for path in (tmp_path / "run" / "worker-logs").iterdir()] == [".log"]
     assert name in done.stdout
 
 

@@ -27,7 +27,7 @@ from trimgrid.runs.needing import bytes_needed
 from trimgrid.runs.progress import Progress
 from trimgrid.runs.run_options import Placing, RunOptions, Subject
 
-LOGS = "logs"
+LOGS = "worker-logs"
 """The folder of a run directory with what the workers of failed groups printed last."""
 _LARGEST = 16
 """More attempts in a group save little of the compiler's time, and more is lost with a worker."""
