@@ -30,6 +30,7 @@ _MODULES = {
     "OneCycle": "learning_rates",
     "OneShot": "one_shot",
     "PolynomialDecay": "schedules",
+    "Resources": "executors.work",
     "Results": "runs.results",
     "RunError": "errors",
     "Scan": "runs.scan",
