@@ -38,12 +38,16 @@ class Here:
                 yield Again(unit, "its worker was killed")
                 yield Failed(unit, "its worker was killed by SIGKILL, twice", "")
                 continue
-            groups.do(unit.arguments, messages.append)
+            end: Event = Done(unit)
+            try:
+                groups.do(unit.arguments, messages.append)
+            except InputError as error:
+                end = Failed(unit, f"InputError: {error}", "")
             self.done.append(unit.arguments)
             for message in messages:
                 if not self.loses:
                     yield Told(unit, message)
-            yield Done(unit)
+            yield end
 
 
 def model() -> Any:
@@ -118,6 +122,11 @@ def test_a_group_that_dies_is_given_up_and_tried_again(
     again = Here()
     assert table(run(tmp_path / "run", monkeypatch, again)) == alone
     assert again.done == [tuple(names[:2])]
+
+
+def test_what_workers_refuse_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="memory for training must have room for one attempt"):
+        run(tmp_path / "run", monkeypatch, Here(), memory=100)
 
 
 def test_an_original_that_dies_ends_the_run(

@@ -27,3 +27,10 @@ class Finished:
     """The result of an attempt is in the run directory."""
 
     name: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The run can't be done as it was asked for: the text of an `InputError`."""
+
+    why: str

@@ -24,7 +24,7 @@ from trimgrid.run_directory.attempt_store import AttemptStore
 from trimgrid.run_directory.elsewhere import worker_copy
 from trimgrid.run_directory.manifest import MANIFEST, Planned
 from trimgrid.runs.checking import ORIGINAL
-from trimgrid.runs.group_messages import Finished, Said, Trained
+from trimgrid.runs.group_messages import Finished, Refused, Said, Trained
 from trimgrid.runs.packed import Packed
 from trimgrid.runs.run_options import RunOptions, Subject, keeper_of, open_with_room
 from trimgrid.runs.running import run_attempts
@@ -116,8 +116,16 @@ class GroupRun:
     def do(self, names: Sequence[str], tell: Tell) -> None:
         """Train and measure what is missing of these attempts; without any, of the original.
 
-        What is finished is in the run directory, and told. Raises what training a grid raises.
+        What is finished is in the run directory, and told; so is bad input, such as too little
+        memory, which would be the same for all groups. Raises what training a grid raises.
         """
+        try:
+            self._do(names, tell)
+        except InputError as error:
+            tell(Refused(str(error)))
+            raise
+
+    def _do(self, names: Sequence[str], tell: Tell) -> None:
         work = self._work
         subject, options = work.subject, work.options
         wanted = set(names)

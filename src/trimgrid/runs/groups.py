@@ -12,14 +12,14 @@ from pathlib import Path
 import keras
 
 from trimgrid.engines.choice import choose_engine
-from trimgrid.errors import RunError
+from trimgrid.errors import InputError, RunError
 from trimgrid.executors.work import Again, Done, Event, Failed, Resources, Told, Unit, Work
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.interruption import ended_by_signals
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.manifest import Planned
 from trimgrid.runs.checking import ORIGINAL, Say
-from trimgrid.runs.group_messages import Finished, Said, Trained
+from trimgrid.runs.group_messages import Finished, Refused, Said, Trained
 from trimgrid.runs.group_run import GroupWork
 from trimgrid.runs.group_worker import open_groups
 from trimgrid.runs.keeping import RunKeeper
@@ -55,7 +55,7 @@ class GroupedRun:
         """Yield the results in the order of the grid, the original first, as they come.
 
         Attempts whose group failed have a `status` that says so. Raises `InputError` for what can't
-        travel to workers, and `RunError` if the original can't be trained.
+        travel to workers and what they refuse, and `RunError` if the original can't be trained.
         """
         names = [ORIGINAL, *(each.name for each in self.grid)]
         found = {name: self.keeper.finished(name) for name in names}
@@ -108,6 +108,8 @@ class GroupedRun:
                         self.bar.on_epoch(epoch.names, epoch.epoch, epoch.losses, event.unit.id)
                     case Told(message=Said(line)):
                         self.say(line)
+                    case Told(message=Refused(why)):
+                        raise InputError(why)
                     case Told(message=Finished(name)):
                         ended = [name] if name in members else ()
                     case Again(why=why):
