@@ -32,8 +32,8 @@ _FASTER, _OVERHEAD_MS = 1.6, 20.0
 
 def measure(quick: bool, peer_cache: Path) -> Study:
     """Time the example with one and two workers, and empty units by both executors."""
-    quiet = Quiet(patience=120, tries=2)
-    epochs, units = (1, 200) if quick else (4, 10_000)
+    quiet = Quiet(patience=120, tries=1)
+    epochs, units = (1, 200) if quick else (2, 10_000)
     rows: list[Row] = []
     found: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
     for _ in range(1 if quick else REPEATS):
