@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
 from importlib import import_module
+from pickle import PickleBuffer
 from typing import Any
 
 from trimgrid.executors.node_versions import versions
-from trimgrid.executors.ray_messages import Began, Mailbox, News
+from trimgrid.executors.ray_messages import Began, Mailbox, News, Packed
 from trimgrid.executors.ray_worker import do_unit, tail_of
 from trimgrid.executors.travel import pickled
 from trimgrid.executors.work import Work
@@ -24,9 +24,9 @@ class RayCalls:
 
     def __init__(self, ray: Any, work: Work) -> None:
         self._ray = ray
-        arrays: list[pickle.PickleBuffer] = []
-        content = pickled(work, "work", arrays.append)
-        self._work = ray.put((content, tuple(arrays), versions()))
+        arrays: list[PickleBuffer] = []
+        content = PickleBuffer(pickled(work, "work", arrays.append))
+        self._work = ray.put(Packed(content, arrays, versions()))
         scheduling = import_module("ray.util.scheduling_strategies")
         self._affinity = scheduling.NodeAffinitySchedulingStrategy
         # Beside the driver: the mailbox is to live as long.
@@ -47,7 +47,7 @@ class RayCalls:
 
     def begin(self, number: int, arguments: bytes) -> Any:
         """Begin a unit; its task gives an `End`."""
-        return self._do_unit.remote(number, [self._work], arguments, self._mailbox)
+        return self._do_unit.remote(number, self._work.hex(), self._work, arguments, self._mailbox)
 
     def begin_to_read(self, began: Began) -> Any:
         """Begin to read the log of a worker that died, on its node; the task gives the text."""

@@ -1,11 +1,25 @@
-"""What workers on a Ray cluster tell the driver, and the mailbox in which it looks for that."""
+"""What goes between the driver and workers on a Ray cluster, and the mailbox where news waits."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pickle import PickleBuffer
 from typing import TypeAlias
 
 from trimgrid.executors.messages import Ended, NotOpened, Opened
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The work, pickled, as Ray's object store takes it and gives it without a copy.
+
+    `versions`: those of the driver.
+    """
+
+    content: PickleBuffer
+    arrays: Sequence[PickleBuffer]
+    versions: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import platform
 import tempfile
 import threading
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -20,17 +21,19 @@ from trimgrid.errors import InputError, first_line
 from trimgrid.executors.capture import last_of, printed_to
 from trimgrid.executors.messages import Ended, NotOpened, Opened
 from trimgrid.executors.node_versions import check_same, versions
-from trimgrid.executors.ray_messages import Began, End, News, OtherCards, Telling
+from trimgrid.executors.ray_messages import Began, End, News, OtherCards, Packed, Telling
 from trimgrid.executors.work import Do, Work
 
 _SECONDS_FOR_NEWS = 30.0  # as long as a mailbox may take to start on a busy machine
 
 
-def do_unit(task: int, work: list[Any], arguments: bytes, mailbox: Any) -> End:
+def do_unit(task: int, key: str, packed: Packed, arguments: bytes, mailbox: Any) -> End:
     """Do a unit, as a task of Ray.
 
-    `task`: the number under which the driver keeps it. `work`: one reference to the pickled `Work`
-    and its arrays; in a list, because Ray would fetch it before each unit otherwise.
+    `task`: the number under which the driver keeps it. `key`: what tells the work from others.
+
+    Nothing here waits by `ray.get` or `ray.wait`: Ray gives away the cores of a task that does, and
+    more units would run at a time than there is room for.
     """
     post = _Post(task, mailbox)
     if os.environ.get("CUDA_VISIBLE_DEVICES") != _cards():
@@ -41,7 +44,7 @@ def do_unit(task: int, work: list[Any], arguments: bytes, mailbox: Any) -> End:
     post.send(Began(node, str(log)))
     try:
         with printed_to(log):
-            end = _end(work[0], arguments, post)
+            end = _end(key, packed, arguments, post)
         done = isinstance(end, Ended) and end.reason is None
         return End(end, post.told, "" if done else last_of(log))
     finally:
@@ -69,9 +72,9 @@ class _Post:
 
         A mailbox that is lost does not hold up the unit.
         """
-        ray = import_module("ray")
-        with suppress(ray.exceptions.RayError):
-            ray.get(self._mailbox.put.remote(self._task, news), timeout=_SECONDS_FOR_NEWS)
+        there = self._mailbox.put.remote(self._task, news).future()
+        with suppress(TimeoutError, import_module("ray").exceptions.RayError):
+            there.result(timeout=_SECONDS_FOR_NEWS)
 
     def tell(self, message: Any) -> None:
         """Send what the unit tells, without waiting."""
@@ -81,9 +84,9 @@ class _Post:
             self.told.append(content)
 
 
-def _end(work: Any, arguments: bytes, post: _Post) -> Ended | NotOpened:
+def _end(key: str, packed: Packed, arguments: bytes, post: _Post) -> Ended | NotOpened:
     try:
-        do = _opened(work, post)
+        do = _opened(key, packed, post)
         given = _unpickled(arguments)
     except Exception as error:  # whatever it is, no worker will do better
         traceback.print_exc()
@@ -100,20 +103,18 @@ def _end(work: Any, arguments: bytes, post: _Post) -> Ended | NotOpened:
 _kept: dict[str, Do] = {}
 
 
-def _opened(reference: Any, post: _Post) -> Do:
+def _opened(key: str, packed: Packed, post: _Post) -> Do:
     """Return what does a unit of the work. A process keeps one, that of the work it did last."""
-    key = reference.hex()
     if key not in _kept:
         _kept.clear()
-        content, arrays, of_driver = import_module("ray").get(reference)
-        check_same(f"node {platform.node()}", versions(), of_driver)  # it may have joined just now
-        work: Work = _unpickled(content, arrays)
+        check_same(f"node {platform.node()}", versions(), packed.versions)  # it may be a new one
+        work: Work = _unpickled(packed.content, packed.arrays)
         _kept[key] = work.open(work.shared)
         post.send(Opened())
     return _kept[key]
 
 
-def _unpickled(content: bytes, arrays: tuple[Any, ...] = ()) -> Any:
+def _unpickled(content: Any, arrays: Sequence[Any] = ()) -> Any:
     try:
         return pickle.loads(content, buffers=arrays)
     except (ImportError, AttributeError) as error:
