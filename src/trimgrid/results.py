@@ -37,6 +37,9 @@ SIZES = (
 SIZES_TO_CHOOSE_BY = (*SIZES, *SHRUNK_SIZES)
 """The same, and the sizes of the files without idle units."""
 
+GIVEN_UP = "worker failed: "
+"""How the status of an attempt begins whose workers died; the reason follows."""
+
 STOPPED = "stopped after epoch "
 """How the status of an attempt begins that a search found hopeless; the epoch follows."""
 
@@ -148,6 +151,11 @@ class AttemptInfo(ShrunkSizes):
     def stopped_early(self) -> bool:
         """Whether a search stopped the training, so that the model is as far as it had come."""
         return self.status.startswith(STOPPED)
+
+    @property
+    def given_up(self) -> bool:
+        """Whether its workers died, so that there is no model, and the next run tries again."""
+        return self.status.startswith(GIVEN_UP)
 
     @property
     def repeats(self) -> int:

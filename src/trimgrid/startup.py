@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -24,6 +25,14 @@ _EXTRAS = {
 }
 # A graphics card of NVIDIA or AMD, as its driver shows it.
 _GPU_FILES = ("/dev/nvidiactl", "/dev/kfd")
+
+
+@dataclass
+class _Started:
+    hurried: bool = False
+
+
+_started = _Started()
 
 
 def check_engine(engine: str, backend: str) -> None:
@@ -103,7 +112,16 @@ def gpu_at_hand() -> bool:
     )
 
 
-def start_keras() -> None:
+def started_in_a_hurry() -> bool:
+    """Tell whether `start_keras` imported Keras without some of what it can use.
+
+    >>> started_in_a_hurry()
+    False
+    """
+    return _started.hurried
+
+
+def start_keras(hurry: bool = True) -> None:
     """Import Keras on the backend selected, in the way that suits a program of its own.
 
     On JAX every core is a device, compiled programs are kept for the next run, and TensorFlow is
@@ -113,15 +131,16 @@ def start_keras() -> None:
     Keras and TensorFlow import some packages only to see whether they are there, which takes two
     thirds of the time. They are left out: Keras' scikit-learn wrappers, its drawing, its image
     files, and data frames as training data do not work in this process. Afterwards the packages
-    themselves can be imported as ever.
+    themselves can be imported as ever. Without `hurry` Keras is imported whole.
     """
     backend = os.environ.get("KERAS_BACKEND", "")
+    _started.hurried = hurry and ("keras" not in sys.modules or _started.hurried)
     # Else TensorFlow tells of its own start, and JAX' loader of compiled programs takes what they
     # prefer for what they need: long lines at each start on some processors.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     gc.disable()  # a collection in the middle goes through all that was imported so far
     try:
-        with _without(_EXTRAS.get(backend, ())):
+        with _without(_EXTRAS.get(backend, ()) if hurry else ()):
             if backend == "tensorflow":
                 import_tensorflow()
             elif backend == "jax" and "keras" not in sys.modules:

@@ -14,7 +14,6 @@ import jax
 import keras
 import numpy as np
 
-from trimgrid.atomic import replacing
 from trimgrid.cache import cache_folder
 from trimgrid.engines.carrier import Carrier
 from trimgrid.engines.group import GroupProgram
@@ -93,6 +92,8 @@ def choose_width(
             return Width(loop, f"{_sentence(loop, devices)}: two side by side have no room.")
         times = {name: _seconds_a_row(each, training, source) for name, each in both.items()}
     _remember(places, times)
+    # Of workers that measure at the same time the first decides for all.
+    times = _known(places) or times
     chosen = fitted(both["loop" if times["loop"] <= times["vmap"] else "vmap"], None)
     figures = " against ".join(f"{times[name] * 1e3:.3g} ms" for name in ("vmap", "loop"))
     return Width(
@@ -125,7 +126,7 @@ def _digest(carrier: Carrier, training: Training, source: Source, devices: Seque
         [(tuple(v.shape), str(v.dtype)) for v in model.variables],
         type(keras.optimizers.get(training.optimizer)).__name__,
         source.sizes,
-        (devices[0].platform, devices[0].device_kind, len(devices)),
+        (devices[0].platform, devices[0].device_kind),  # workers have fewer of them
         (jax.__version__, keras.__version__),
         *(() if carrier.teacher is None else ("distillation",)),
     )
@@ -155,5 +156,6 @@ def _remember(places: Sequence[Path], times: dict[str, float]) -> None:
         with suppress(OSError):
             if _known([place]) is None:
                 place.parent.mkdir(parents=True, exist_ok=True)
-                with replacing(place) as unfinished:
-                    unfinished.write_text(json.dumps(times), encoding="utf-8")
+                place.unlink(missing_ok=True)  # what is there can't be read
+                with place.open("x", encoding="utf-8") as file:
+                    file.write(json.dumps(times))

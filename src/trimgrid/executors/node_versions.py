@@ -8,7 +8,10 @@ from importlib import metadata
 
 from trimgrid.errors import InputError
 
-_PACKAGES = ("cloudpickle", "jax", "keras", "numpy", "ray", "trimgrid")
+_PACKAGES = (
+    *("cloudpickle", "jax", "jaxlib", "keras", "numpy", "ray"),
+    *("tensorflow", "tensorflow-cpu", "trimgrid"),
+)
 
 
 def versions() -> dict[str, str]:

@@ -20,6 +20,7 @@ class RayExecutor:
     runs on this machine, or "local" for one that is started on it, and ends with the run. Left out:
     the cluster that this process is connected to, as by `ray.init(runtime_env=...)`; else that of
     the variable RAY_ADDRESS; else "local". `timeout`: seconds in which a cluster must answer.
+    `unit`: what `slots` are counted by before a run says it.
 
     What units share goes to Ray's object store once, and from there once to each node. A worker
     process gets the arrays in it without a copy; they can't be written to. It stays ready for more
@@ -35,7 +36,12 @@ class RayExecutor:
 Received: timeout=0. Give for example 30.
     """
 
-    def __init__(self, address: str | None = None, timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        address: str | None = None,
+        timeout: float = 30.0,
+        unit: Resources | None = None,
+    ) -> None:
         if not real(timeout) > 0:
             raise InputError(
                 "A cluster needs more than 0 seconds to answer. "
@@ -44,11 +50,11 @@ Received: timeout=0. Give for example 30.
         self._address = address
         self._timeout = float(timeout)
         self._connection: Connection | None = None
-        self._unit = Resources()
+        self._unit = unit or Resources()
 
     @property
     def slots(self) -> int:
-        """How many units fit into the nodes that are there: those of the latest run, or of a core.
+        """How many units fit into the nodes that are there: those of `unit`, or of the latest run.
 
         Connects to the cluster and raises what `run` raises if that is not possible.
         """

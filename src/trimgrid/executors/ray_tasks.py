@@ -145,6 +145,8 @@ class RayTasks:
 
     def _event(self, unit: Unit, end: End) -> Event:
         if isinstance(end.end, NotOpened):
+            if self._any_opened:  # the work is right: it is this node that can't do it
+                return self._lost(unit, f"a node could not begin: {end.end.reason.splitlines()[0]}")
             self._keep(unit, end.log)
             if end.end.bad_input:
                 raise InputError(end.end.reason)
@@ -190,12 +192,12 @@ class RayTasks:
             )
         return failed
 
-    def _lost(self, unit: Unit) -> Again | Failed:
+    def _lost(self, unit: Unit, why: str = "its node was lost") -> Again | Failed:
         self._losses[unit.id] += 1
         if self._losses[unit.id] < MOST_LOSSES:
             self._waiting.appendleft(unit)
-            return Again(unit, "its node was lost")
-        return self._failed(unit, f"its node was lost {MOST_LOSSES} times", "")
+            return Again(unit, why)
+        return self._failed(unit, f"{why}, {MOST_LOSSES} times", "")
 
     def _failed(self, unit: Unit, reason: str, log: str) -> Failed:
         self._keep(unit, log)

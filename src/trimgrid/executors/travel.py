@@ -40,7 +40,7 @@ Give arrays, or a function that makes it in the worker, as one that gives the ba
         ) from error
 
 
-def not_there(error: ImportError | AttributeError) -> str:
+def not_there(error: Exception) -> str:
     """Return what to say of an import that fails in a worker only."""
     return (
         "What workers get must be importable there. "

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
+
+from trimgrid.arguments import check_integer
+from trimgrid.errors import InputError
 
 Tell: TypeAlias = Callable[[Any], None]
 """Called in a worker with a small message that can be pickled; the driver gets it as `Told`."""
@@ -30,12 +34,24 @@ class Unit:
 class Resources:
     """What a unit takes while it runs: cores, graphics cards, and bytes of memory.
 
-    `cpus` and `gpus` may be shares of one. `memory`: None where it does not matter.
+    `cpus` and `gpus` may be shares of one. `memory`: None where it does not matter. Raises
+    `InputError` for what is no amount.
     """
 
     cpus: float = 1.0
     gpus: float = 0.0
     memory: int | None = None
+
+    def __post_init__(self) -> None:
+        whole = self.gpus < 1 or self.gpus == int(self.gpus) if math.isfinite(self.gpus) else False
+        if not (math.isfinite(self.cpus) and self.cpus > 0 and self.gpus >= 0 and whole):
+            raise InputError(
+                "A unit takes a number of cores above 0, and of graphics cards a share of one or "
+                f"whole ones. Received: cpus={self.cpus}, gpus={self.gpus}. "
+                "Give for example cpus=4, gpus=0.5."
+            )
+        if self.memory is not None:
+            check_integer("memory", self.memory, minimum=1)
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,8 @@ def going_on_text(results: StoredResults, folder: Path) -> str:
     What it is asked for now may be more.
     """
     planned = len(results) + len(results.unfinished)
-    done = f"{len(results)} of the {planned} planned so far are finished"
+    finished = sum(not each.given_up for each in results)
+    done = f"{finished} of the {planned} planned so far are finished"
     return f"Going on in {printable(shown(folder))}: {done}."
 
 

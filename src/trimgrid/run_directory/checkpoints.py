@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 import zipfile
@@ -203,8 +204,10 @@ def _head(file: Path) -> _Group | None:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as saved:
             head = json.loads(saved["head"].tobytes())
         return _Group(tuple(head["ids"]), int(head["step"]), dict(head["types"]))
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ESTALE):
+            return None
+        raise _damaged(file, error) from error
     except _DAMAGES as error:
         raise _damaged(file, error) from error
 

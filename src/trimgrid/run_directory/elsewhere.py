@@ -21,6 +21,7 @@ from trimgrid.run_directory.paths import (
     RESULT,
     SAMPLES,
     WORK,
+    WORKER_LOGS,
 )
 from trimgrid.storage.copies import another_copy, machine_of, mirror_at, mirror_of
 from trimgrid.storage.layout import Layout
@@ -257,6 +258,8 @@ def _is_wanted(path: str, writing: bool) -> bool:
             return _ID.fullmatch(id) is not None and name.endswith(_READ_AT_ONCE)
         case [folder, *_] if folder in (CHECKPOINTS, CHOICES, "logs"):
             return writing
+        case [folder, _] if folder == WORKER_LOGS:
+            return True
     return False
 
 

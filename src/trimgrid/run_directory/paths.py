@@ -15,6 +15,8 @@ PROGRESS = "progress.json"
 RESULT = "result.json"
 """Of an attempt, written last: it is there where an attempt is finished."""
 SAMPLES = "samples.npz"
+WORKER_LOGS = "worker-logs"
+"""What the workers of failed groups printed last."""
 WORK = "work"
 """For files that are not finished."""
 _ID = re.compile(r"[0-9a-f]{1,64}")

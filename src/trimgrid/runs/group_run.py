@@ -9,11 +9,14 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import keras
 
+from trimgrid.engines.distribution import fresh_distribution
 from trimgrid.engines.engine import Engine
+from trimgrid.engines.memory import SHARE, free_memory
 from trimgrid.engines.trained import OnEpoch
 from trimgrid.errors import InputError, RunError
 from trimgrid.executors.work import Tell
@@ -65,7 +68,12 @@ class GroupWork:
         size: int,
     ) -> GroupWork:
         """Return what workers are given of a run, without what belongs to the driver alone."""
+        memory = _memory(options)
         own = replace(options, on_result=None, say=None, loggers=(), converter=None, placing=None)
+        own = replace(own, memory=memory)
+        if subject.distribution is not None:
+            fresh = fresh_distribution(subject.distribution, subject.model)
+            subject = replace(subject, distribution=fresh)
         layers = tuple(bool(each.trainable) for each in nested_layers(subject.model))
         return cls(
             subject,
@@ -119,13 +127,6 @@ class GroupRun:
         What is finished is in the run directory, and told; so is bad input, such as too little
         memory, which would be the same for all groups. Raises what training a grid raises.
         """
-        try:
-            self._do(names, tell)
-        except InputError as error:
-            tell(Refused(str(error)))
-            raise
-
-    def _do(self, names: Sequence[str], tell: Tell) -> None:
         work = self._work
         subject, options = work.subject, work.options
         wanted = set(names)
@@ -138,27 +139,31 @@ class GroupRun:
 
         with self._folder([each.id for each in planned.values()]) as folder:
             store = AttemptStore(folder, work.planned)
-            results = run_attempts(
-                subject.model,
-                grid,
-                subject.data.train,
-                subject.data.validation,
-                subject.training,
-                subject.evaluate,
-                self._tflite(),
-                _on_epoch(tell, {subject.training.epochs, subject.pretrain_epochs}),
-                pretrain_epochs=subject.pretrain_epochs,
-                engine=options.engine,
-                repeats=options.repeats,
-                memory=options.memory,
-                say=say,
-                keeper=keeper_of(store, subject, options, grid, planned, say),
-                open=self._open,
-                shrink=options.shrink,
-                distribution=subject.distribution,
-            )
-            for info in results:
-                tell(Finished(info.name))
+            try:
+                results = run_attempts(
+                    subject.model,
+                    grid,
+                    subject.data.train,
+                    subject.data.validation,
+                    subject.training,
+                    subject.evaluate,
+                    self._tflite(),
+                    _on_epoch(tell, {subject.training.epochs, subject.pretrain_epochs}),
+                    pretrain_epochs=subject.pretrain_epochs,
+                    engine=options.engine,
+                    repeats=options.repeats,
+                    memory=options.memory,
+                    say=say,
+                    keeper=keeper_of(store, subject, options, grid, planned, say),
+                    open=self._open,
+                    shrink=options.shrink,
+                    distribution=subject.distribution,
+                )
+                for info in results:
+                    tell(Finished(info.name))
+            except InputError as error:
+                tell(Refused(str(error)))
+                raise
 
     @contextmanager
     def _folder(self, attempts: Sequence[str]) -> Iterator[Path]:
@@ -200,6 +205,16 @@ def _on_epoch(tell: Tell, ends: Collection[int]) -> OnEpoch:
     return told
 
 
+def _memory(options: RunOptions) -> int | None:
+    """The bytes that one of the workers may take: its part of what all may, on a CPU."""
+    placing = options.placing
+    if placing is None or options.settings["platform"] != "cpu":
+        return options.memory
+    if placing.resources is not None:  # a node has its own, of which Ray gives a part
+        return options.memory or placing.resources.memory
+    return (options.memory or int(SHARE * free_memory())) // placing.share
+
+
 def _keras_settings() -> tuple[Any, ...]:
     config = keras.config
     return (
@@ -215,10 +230,12 @@ def _custom_objects(work: GroupWork) -> dict[str, Any]:
     training = work.subject.training
     optimizers = [getattr(each, "optimizer", None) for each in work.grid]
     given = keras.tree.flatten([training.loss, training.optimizer, training.metrics, *optimizers])
+    functions = [each for each in given if isinstance(each, FunctionType)]
     classes = [type(each) for each in (*nested_layers(work.subject.model), *given)]
-    own = {each.__name__: each for each in classes if not _known(each)}
+    own: dict[str, Any] = {each.__name__: each for each in classes if not _known(each.__module__)}
+    own |= {each.__name__: each for each in functions if not _known(each.__module__)}
     return {**keras.saving.get_custom_objects(), **own}
 
 
-def _known(kind: type) -> bool:
-    return kind.__module__.split(".")[0] in ("keras", "builtins", "trimgrid")
+def _known(module: str) -> bool:
+    return module.split(".")[0] in ("keras", "builtins", "trimgrid")

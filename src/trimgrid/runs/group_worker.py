@@ -17,7 +17,7 @@ def open_groups(packed: Packed) -> Do:
     `packed`: a `trimgrid.runs.group_run.GroupWork`. Raises `InputError` for a study that can't be
     unpacked here.
     """
-    start_keras()
+    start_keras(packed.hurry)
     from trimgrid.runs.group_run import GroupRun
 
     return GroupRun(packed.unpacked()).do

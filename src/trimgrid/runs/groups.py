@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -18,6 +19,7 @@ from trimgrid.grids.grid import AttemptConfig
 from trimgrid.interruption import ended_by_signals
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.manifest import Planned
+from trimgrid.run_directory.paths import WORKER_LOGS
 from trimgrid.runs.checking import ORIGINAL, Say
 from trimgrid.runs.group_messages import Finished, Refused, Said, Trained
 from trimgrid.runs.group_run import GroupWork
@@ -26,9 +28,8 @@ from trimgrid.runs.keeping import RunKeeper
 from trimgrid.runs.needing import bytes_needed
 from trimgrid.runs.progress import Progress
 from trimgrid.runs.run_options import Placing, RunOptions, Subject
+from trimgrid.storage.copies import shown
 
-LOGS = "worker-logs"
-"""The folder of a run directory with what the workers of failed groups printed last."""
 _LARGEST = 16
 """More attempts in a group save little of the compiler's time, and more is lost with a worker."""
 
@@ -51,7 +52,7 @@ class GroupedRun:
     bar: Progress
     say: Say
 
-    def results(self) -> Iterator[AttemptInfo]:
+    def results(self) -> Generator[AttemptInfo, None, None]:
         """Yield the results in the order of the grid, the original first, as they come.
 
         Attempts whose group failed have a `status` that says so. Raises `InputError` for what can't
@@ -98,7 +99,7 @@ class GroupedRun:
     def _worked_on(self, units: Sequence[Unit]) -> Iterator[str]:
         """Give the attempts of units as they are finished, or given up."""
         told: set[str] = set()
-        logs = self.folder / LOGS
+        logs = self.folder / WORKER_LOGS
         with ended_by_signals(), closing(self._events(units, logs)) as events:
             for event in events:
                 members = event.unit.arguments or (ORIGINAL,)
@@ -116,6 +117,7 @@ class GroupedRun:
                         self.bar.again(event.unit.id)
                         self.say(f"{_names(members)}: once more, {why}.")
                     case Failed(reason=reason):
+                        self.bar.again(event.unit.id)
                         self._give_up(members, reason, logs / f"{event.unit.id}.log")
                         ended = members
                     case Done():  # what a lost message would have told
@@ -131,6 +133,9 @@ class GroupedRun:
             self.subject, self.options, self.folder, self.planned, self.grid, max(1, size)
         ).packed()
         environment = {"KERAS_BACKEND": keras.config.backend(), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        if "XLA_PYTHON_CLIENT_PREALLOCATE" not in os.environ:
+            # Several processes may share a graphics card, of which JAX would take most at once.
+            environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         resources = self.placing.resources or Resources()
         if resources.memory is None:
             resources = replace(resources, memory=bytes_needed(self.subject, max(1, size)))
@@ -139,11 +144,13 @@ class GroupedRun:
 
     def _give_up(self, names: Sequence[str], reason: str, log: Path) -> None:
         if ORIGINAL in names:
-            raise RunError(f"The original model could not be trained: {reason}. See {log}.")
+            raise RunError(f"The original model could not be trained: {reason}. See {shown(log)}.")
         for name in names:
             if self.keeper.fetched(name) is None:
                 self.keeper.give_up(name, f"{reason} ({log.parent.name}/{log.name})")
-        self.say(f"{_names(names)}: given up, {reason}. See {log}. The next run tries again.")
+        self.say(
+            f"{_names(names)}: given up, {reason}. See {shown(log)}. The next run tries again."
+        )
 
 
 def _names(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from trimgrid.errors import RunError, first_line
-from trimgrid.results import AttemptInfo
+from trimgrid.results import GIVEN_UP, AttemptInfo
 from trimgrid.run_directory.attempt_files import result_dict
 from trimgrid.run_directory.attempt_store import AttemptStore
 from trimgrid.run_directory.checkpoints import Checkpoints
@@ -22,8 +22,6 @@ from trimgrid.runs.measuring import Measured
 from trimgrid.storage.copies import shown
 from trimgrid.stored.attempt import StoredAttempt
 
-GIVEN_UP = "worker failed: "
-"""How the status of an attempt begins whose workers died; the reason follows."""
 KEPT_FILES = ("model.keras", "model.tflite")
 
 
@@ -102,6 +100,10 @@ class RunKeeper:
     def keep(self, measured: Measured, info: AttemptInfo) -> AttemptInfo:
         """Keep a result and its files for good; return the result as it is kept."""
         planned = self._planned[info.name]
+        if self._store.is_finished(planned.id):  # a worker of a run that was killed was quicker
+            found = self.finished(info.name)
+            assert found is not None
+            return found
         self._store.write_attempt(planned)
         self._store.write_history(planned.id, _columns(self._seeds[info.name], measured.histories))
         if info.y_pred is not None:
@@ -160,7 +162,7 @@ class RunKeeper:
                 self.checkpoints.forget([training])
 
     def _log(self, kept: StoredAttempt) -> None:
-        if kept.damaged:
+        if kept.damaged or kept.given_up:  # the next run has something to log
             return
         for logger in self._loggers:
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,7 @@ class Loop:
         evaluate: Evaluate,
         converter: TFLiteConverter | None,
         first_rows: Any,
-    ) -> Iterator[AttemptInfo]:
+    ) -> Generator[AttemptInfo, None, None]:
         """Yield the results in the order of `names`: those known, and the others as they come."""
         done = {name: info for name, info in known.items() if info is not None}
         unfinished: list[Measured] = []

@@ -12,13 +12,15 @@ from typing import Any
 
 from trimgrid.errors import InputError
 from trimgrid.executors.travel import not_there, pickled
+from trimgrid.startup import started_in_a_hurry
 
 
 @dataclass(frozen=True)
 class Packed:
     """An object as bytes, the arrays in it as buffers, and the custom objects that it needs.
 
-    `custom`: classes and functions by the names by which Keras looks for them.
+    `custom`: classes and functions by the names by which Keras looks for them. `hurry`: whether
+    Keras is to be imported in a hurry, as it was here.
 
     >>> packed = Packed.of({"epochs": 3}, {}, "settings")
     >>> packed.unpacked()
@@ -28,6 +30,7 @@ class Packed:
     custom: bytes
     content: bytes
     buffers: tuple[Any, ...]
+    hurry: bool = False
 
     @classmethod
     def of(cls, value: Any, custom: Mapping[str, Any], name: str) -> Packed:
@@ -37,7 +40,8 @@ class Packed:
         """
         buffers: list[pickle.PickleBuffer] = []
         content = pickled(value, name, buffers.append)
-        return cls(pickled(dict(custom), "custom objects"), content, tuple(buffers))
+        arrays = tuple(buffers)
+        return cls(pickled(dict(custom), "custom objects"), content, arrays, started_in_a_hurry())
 
     def unpacked(self) -> Any:
         """Return the object; custom objects are known to Keras from then on.
@@ -51,5 +55,5 @@ class Packed:
 
                 keras.saving.get_custom_objects().update(custom)
             return pickle.loads(self.content, buffers=self.buffers)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, TypeError, ValueError) as error:  # Keras' own, too
             raise InputError(not_there(error)) from error

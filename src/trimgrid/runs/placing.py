@@ -58,14 +58,14 @@ def placing_of(
     if executor == "local":
         from trimgrid.executors.processes import ProcessExecutor
 
-        return Placing(ProcessExecutor(workers), group)
+        return Placing(ProcessExecutor(workers), group, share=workers)
     from trimgrid.executors.ray_cluster import RayExecutor
 
     resources = resources or Resources()
     cores = str(max(1, math.floor(resources.cpus)))
     # Ray binds no process to cores: without these each would take all that there are.
     environment = {"JAX_NUM_CPU_DEVICES": cores, "TF_NUM_INTRAOP_THREADS": cores}
-    return Placing(RayExecutor(ray_address), group, resources, environment)
+    return Placing(RayExecutor(ray_address, unit=resources), group, resources, environment)
 
 
 def resources_of(cpus: float | None, gpus: float | None) -> Resources | None:

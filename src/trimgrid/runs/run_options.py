@@ -30,13 +30,14 @@ class Placing:
     """Where groups of attempts run: `group` is how many are in one, None for what suits.
 
     `resources`: what each group takes of a cluster, None where none is. `environment`:
-    variables of the workers' own.
+    variables of the workers' own. `share`: among how many the memory of this machine is divided.
     """
 
     executor: Executor
     group: int | None = None
     resources: Resources | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    share: int = 1
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -130,7 +130,7 @@ def run_attempts(
     open: Callable[..., Engine] = open_engine,
     halving: Halving | None = None,
     distribution: Distribution | None = None,
-) -> Iterator[AttemptInfo]:
+) -> Generator[AttemptInfo, None, None]:
     """Do what `run_grid` does, with what is checked already.
 
     `keeper`: what it has finished is not done again, and trainings go on from its checkpoints.

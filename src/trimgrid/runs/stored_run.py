@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,10 +12,10 @@ from trimgrid.errors import first_line
 from trimgrid.export.tflite import TFLiteConverter
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.halving import Halving
+from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.store import Planned, RunDirectory
 from trimgrid.runs.checking import ORIGINAL, Say, check_attempts
 from trimgrid.runs.groups import GroupedRun
-from trimgrid.runs.keeping import GIVEN_UP
 from trimgrid.runs.measuring import first_samples
 from trimgrid.runs.planning import plan_attempts, with_known_names
 from trimgrid.runs.progress import Progress
@@ -188,14 +188,17 @@ class StoredRun:
                     shrink=options.shrink,
                     distribution=subject.distribution,
                 )
+            # An error below must end workers before the run directory is let go.
+            stack.enter_context(closing(results))
+            shown: Iterator[AttemptInfo] = results
             if unshrunk:
                 samples = first_samples(next(subject.data.train.epoch(None, 0))[0])
                 converter = self._converter if options.tflite else None
                 shrinker = Shrinker(subject.model, subject.evaluate, converter, samples)
                 work = stack.enter_context(scratch_folder(self._store.work))
-                results = with_shrunk(results, subject.model, shrinker, work, say)
+                shown = with_shrunk(results, subject.model, shrinker, work, say)
             stack.enter_context(bar)
-            for info in results:
+            for info in shown:
                 if options.on_result is not None and info.name not in self._shown:
                     with bar.stopped():
                         options.on_result(info)
@@ -213,7 +216,7 @@ class StoredRun:
         """Let attempts be tried again whose workers died."""
         for each in planned:
             found = StoredAttempt.read(self.folder, each)
-            if found is not None and found.status.startswith(GIVEN_UP):
+            if found is not None and found.given_up:
                 self._store.take_back(each.id)
 
     def _once(self, say: Say) -> Say:

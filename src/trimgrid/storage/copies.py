@@ -41,9 +41,9 @@ def mirror_at(url: str, layout: Layout) -> Mirror:
 def another_copy(url: str, layout: Layout) -> Iterator[Mirror]:
     """Give a mirror with a copy of its own, which is gone after the block."""
     url = clean_url(url)
-    _copies().mkdir(parents=True, exist_ok=True, mode=0o700)
-    remove_stale_scratch(_copies())
-    with scratch_folder(_copies()) as place:
+    remove_stale_scratch()
+    # Not in the user's cache: nodes may share that, and could not tell whose process lives.
+    with scratch_folder() as place:
         _name(place, url)
         yield _opened(place, url, layout)
 
@@ -86,6 +86,9 @@ def _place_of(path: Path) -> Path | None:
     """The folder that holds the copy in which a path lies."""
     copies = _copies()
     path = path.absolute()
+    for open_place in list(_OPEN):
+        if path.is_relative_to(open_place / name_of(_url_of(open_place))):
+            return open_place
     if not path.is_relative_to(copies):
         return None
     parts = path.relative_to(copies).parts
