@@ -88,6 +88,7 @@ def killed_and_finished(tmp_path_factory: pytest.TempPathFactory) -> list[dict[s
     return found
 
 
+@pytest.mark.slow
 def test_the_table_is_that_of_a_local_run(
     killed_and_finished: list[dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -129,6 +130,7 @@ def run_main(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
+@pytest.mark.slow
 def test_the_commands(
     killed_and_finished: list[dict[str, Any]],
     capsys: pytest.CaptureFixture[str],
