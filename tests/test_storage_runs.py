@@ -20,6 +20,7 @@ from tests.test_store_survives import COLUMNS, PLANNED, PREDICTIONS, write
 from trimgrid import Study, expand_grid, load_results
 from trimgrid.cli import main
 from trimgrid.errors import InputError, RunError
+from trimgrid.run_directory import elsewhere
 from trimgrid.run_directory.attempt_files import add_export
 from trimgrid.run_directory.checkpoints import Checkpoints
 from trimgrid.run_directory.elsewhere import local_folder, push, worker_copy
@@ -285,6 +286,36 @@ def test_workers_send_what_is_theirs(url: str, machine: Callable[[str], None]) -
         assert len(added - {"history.csv", "result.json"}) == 1
         assert {name: found[name] for name in before} == before
         machine("here")
+
+
+def test_a_worker_tries_again(
+    url: str, machine: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker lets go of a checkpoint between listing and reading."""
+    work(url)
+    monkeypatch.setattr(elsewhere, "_WAITS", (0.0, 0.0))
+    failing = [FileNotFoundError("gone"), ConnectionError("the network"), None]
+
+    def get(storage: Storage, files: Any) -> None:
+        error = failing.pop(0) if failing else None
+        if error is not None:
+            storage._reading(lambda: _raise(error))
+        given(storage, files)
+
+    given = Storage.get
+    monkeypatch.setattr(Storage, "get", get)
+    machine("worker")
+    with worker_copy(url, [PLANNED[0].id]) as folder:
+        assert load_results(folder)[0].name == PLANNED[0].name
+    assert not failing
+    failing += [FileNotFoundError("gone")] * 9
+    with pytest.raises((InputError, OSError)), worker_copy(url, [PLANNED[0].id]):
+        pass
+    machine("here")
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def test_models_come_when_they_are_asked_for(

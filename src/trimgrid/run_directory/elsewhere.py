@@ -31,6 +31,7 @@ from trimgrid.storage.turns import is_locked, turn
 from trimgrid.storage.urls import is_elsewhere, plain_path
 
 _HOLDER = "holder"
+_WAITS = (0.5, 5.0, 30.0)  # seconds
 _ID = re.compile(r"[0-9a-f]{1,64}")
 # Of an attempt these are read for tables; models and predictions are fetched when they are needed.
 _READ_AT_ONCE = (".json", ".csv")
@@ -140,13 +141,17 @@ def worker_copy(url: str, attempts: Sequence[str] = ()) -> Iterator[Path]:
     Raises `InputError` for a URL that can't be reached.
     """
     with another_copy(url, _LAYOUT) as mirror:
-        mirror.fetch(
-            ".",
-            CHECKPOINTS,
-            CHOICES,
-            *(f"{ATTEMPTS}/{id}" for id in attempts),
-            writing=True,
-        )
+        folders = [".", CHECKPOINTS, CHOICES, *(f"{ATTEMPTS}/{id}" for id in attempts)]
+        for wait in (*_WAITS, None):
+            try:
+                mirror.fetch(*folders, writing=True)
+                break
+            except (InputError, OSError):
+                # The driver has reached it: this passes, as where another worker has just let go of
+                # a checkpoint.
+                if wait is None:
+                    raise
+                time.sleep(wait)
         mirror.begin(time.time_ns())
         yield mirror.folder
 
