@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,9 @@ def cluster() -> Iterator[Any]:
     finally:
         found.shutdown()
         signal.signal(signal.SIGTERM, before)
+        with warnings.catch_warnings():  # what Ray leaves behind is not for later tests to find
+            warnings.simplefilter("ignore")
+            gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -72,6 +72,7 @@ def ended_by_signals() -> Iterator[None]:
     For a process that only waits for others, which save what they have. A signal that was ignored
     before still is; outside of the main thread the block changes nothing.
 
+    >>> _ = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     >>> with ended_by_signals():
     ...     signal.raise_signal(signal.SIGTERM)
     Traceback (most recent call last):
