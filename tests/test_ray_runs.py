@@ -20,6 +20,7 @@ pytest.importorskip("ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 
 pytestmark = [
+    pytest.mark.slow,  # starting clusters; `make test-all` has them
     # Ray leaves files, sockets and processes to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -70,7 +71,6 @@ def test_a_cluster_gives_the_same_table_whoever_is_killed(
     assert done.stderr.count("\n") < 20, done.stderr  # nothing of Ray's own
 
 
-@pytest.mark.slow
 def test_a_node_and_the_driver_are_lost(
     tmp_path: Path, cluster: Any, alone: dict[str, tuple[Any, ...]]
 ) -> None:
