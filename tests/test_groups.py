@@ -30,9 +30,11 @@ class Here:
         self.dies, self.loses = dies, loses
         self.done: list[tuple[str, ...]] = []
 
-    def run(self, work: Work, units: Sequence[Unit], logs: Path) -> Generator[Event, None, None]:
+    def run(
+        self, work: Work, units: Sequence[Unit], logs: Path, first: Unit | None = None
+    ) -> Generator[Event, None, None]:
         groups = GroupRun(work.shared.unpacked())
-        for unit in units:
+        for unit in units if first is None else [first, *units]:
             messages: list[Any] = []
             if any(name in self.dies for name in unit.arguments):
                 yield Again(unit, "its worker was killed")
@@ -134,9 +136,10 @@ def test_an_original_that_dies_ends_the_run(
 ) -> None:
     class Dies(Here):
         def run(
-            self, work: Work, units: Sequence[Unit], logs: Path
+            self, work: Work, units: Sequence[Unit], logs: Path, first: Unit | None = None
         ) -> Generator[Event, None, None]:
-            yield Failed(units[0], "its worker was killed by SIGKILL, twice", "")
+            assert first is not None
+            yield Failed(first, "its worker was killed by SIGKILL, twice", "")
 
     with pytest.raises(RunError, match=r"original model could not be trained: its worker.*log"):
         run(tmp_path / "run", monkeypatch, Dies())
@@ -182,11 +185,12 @@ def test_what_pickled_models_do_not_carry(tmp_path: Path, monkeypatch: pytest.Mo
 
     class Takes(Here):
         def run(
-            self, work: Work, units: Sequence[Unit], logs: Path
+            self, work: Work, units: Sequence[Unit], logs: Path, first: Unit | None = None
         ) -> Generator[Event, None, None]:
+            assert first is not None
             made.append(work.shared.unpacked())
             GroupRun(made[0])
-            yield Failed(units[0], "enough", "")
+            yield Failed(first, "enough", "")
 
     placing = Placing(Takes(), 2)
     monkeypatch.setattr("trimgrid.runs.study.placing_of", lambda *_, **__: placing)

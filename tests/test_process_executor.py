@@ -28,11 +28,13 @@ def events(
     workers: int = 2,
     shared: Any = None,
     open_with: Callable[[Any], Do] = open_worker,
+    first: tuple[Any, ...] | None = None,
     **settings: Any,
 ) -> Generator[Event, None, None]:
     units = [Unit(f"u{place}", act) for place, act in enumerate(acts)]
+    before = None if first is None else Unit("first", first)
     return ProcessExecutor(workers, seconds_to_save=5).run(
-        Work(open_with, shared, **settings), units, logs
+        Work(open_with, shared, **settings), units, logs, before
     )
 
 
@@ -412,3 +414,24 @@ def test_many_units(tmp_path: Path) -> None:
 def test_bad_input(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         ProcessExecutor(**arguments)
+
+
+def test_others_begin_when_the_first_is_done(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    first = ("die", "SIGKILL", str(marks), 1)
+    found = list(events(tmp_path / "logs", ("echo", "a"), ("echo", "b"), first=first))
+    done = [each.unit.id for each in found if isinstance(each, Done)]
+    assert done[0] == "first"
+    assert sorted(done) == ["first", "u0", "u1"]
+    assert [each.unit.id for each in found if isinstance(each, Again)] == ["first"]
+
+
+@pytest.mark.parametrize("first", [("fail", "no"), ("die", "exit", "marks", 9)])
+def test_others_are_left_out_where_the_first_fails(tmp_path: Path, first: Any) -> None:
+    (tmp_path / "marks").mkdir()
+    first = tuple(str(tmp_path / "marks") if each == "marks" else each for each in first)
+    acts = [("echo", place) for place in range(3)]
+    found = list(events(tmp_path / "logs", *acts, first=first))
+    assert {each.unit.id for each in found} == {"first"}
+    assert isinstance(found[-1], Failed)

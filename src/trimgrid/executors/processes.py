@@ -68,19 +68,23 @@ class ProcessExecutor:
         """The number of workers."""
         return self._workers
 
-    def run(self, work: Work, units: Sequence[Unit], logs: Path) -> Generator[Event, None, None]:
-        """Run the units; see `Executor.run`.
+    def run(
+        self, work: Work, units: Sequence[Unit], logs: Path, first: Unit | None = None
+    ) -> Generator[Event, None, None]:
+        """Run the units; see `Executor.run`. While one does the `first`, the other workers start.
 
         Raises `InputError` for what can't be pickled, before anything runs, and for what a worker
         can't import; `RunError` if workers can't be opened: `open` raises, or the first unit's
         workers die before they are ready. The trace is in the log of that unit.
         """
+        if first is not None:
+            units = [first, *units]
         if not units:
             return
         remove_stale_scratch()
         logs.mkdir(parents=True, exist_ok=True)
         with scratch_folder() as folder:
-            run = _Run(work, units, logs.absolute(), folder / "shared", self._seconds)
+            run = _Run(work, units, logs.absolute(), folder / "shared", self._seconds, first)
             try:
                 # One unit alone has all cores.
                 for cores in core_shares(min(self._workers, len(units))):
@@ -96,7 +100,13 @@ class _Run:
     """What is to be done, who does what, and how workers ended."""
 
     def __init__(
-        self, work: Work, units: Sequence[Unit], logs: Path, shared: Path, seconds: float
+        self,
+        work: Work,
+        units: Sequence[Unit],
+        logs: Path,
+        shared: Path,
+        seconds: float,
+        first: Unit | None,
     ) -> None:
         self._arguments = {each.id: pickled(each.arguments, f"unit {each.id}") for each in units}
         write_shared(work, shared, "work")
@@ -107,6 +117,7 @@ class _Run:
         self._waiting = deque(units)
         self._ends: defaultdict[str, list[str]] = defaultdict(list)  # how a unit's workers ended
         self._any_opened = False
+        self._first = first  # None once it is done: until then other workers have units, and wait
         self._ending: list[WorkerProcess] = []
         self.busy: dict[WorkerProcess, Unit] = {}
 
@@ -130,6 +141,8 @@ class _Run:
             case Said(message):
                 yield Told(unit, message)
             case Ended(reason):
+                if unit is self._first:
+                    self._first_ended(done=reason is None)
                 if self._waiting:
                     self._give(worker, self._next())
                 else:
@@ -144,6 +157,8 @@ class _Run:
                 how = worker.how_it_ended()
                 del self.busy[worker]
                 event = self._lost(unit, how)
+                if unit is self._first and isinstance(event, Failed):
+                    self._first_ended(done=False)
                 remove_stale_scratch()
                 if self._waiting:
                     self.start(worker.cores)
@@ -166,7 +181,20 @@ class _Run:
 
     def _give(self, worker: WorkerProcess, unit: Unit) -> None:
         self.busy[worker] = unit
-        worker.give(self._arguments[unit.id], self._log(unit))
+        if self._first is None or unit is self._first:
+            worker.give(self._arguments[unit.id], self._log(unit))
+
+    def _first_ended(self, done: bool) -> None:
+        """Let the others do their units, or end."""
+        others = [(worker, unit) for worker, unit in self.busy.items() if unit is not self._first]
+        self._first = None
+        if not done:
+            self._waiting.clear()
+        for worker, unit in others:
+            if done:
+                self._give(worker, unit)
+            else:
+                self._let_end(worker)
 
     def _let_end(self, worker: WorkerProcess) -> None:
         del self.busy[worker]

@@ -60,21 +60,23 @@ Received: timeout=0. Give for example 30.
         """
         return slots_of(self._connected().ray, self._unit)
 
-    def run(self, work: Work, units: Sequence[Unit], logs: Path) -> Generator[Event, None, None]:
+    def run(
+        self, work: Work, units: Sequence[Unit], logs: Path, first: Unit | None = None
+    ) -> Generator[Event, None, None]:
         """Run the units; see `Executor.run`. A connection that was made for it ends with it.
 
         Raises `InputError`, before anything runs, if Ray is missing, the cluster can't be reached,
         a node has other versions of Python or packages, no node has room for a unit, or something
         can't be pickled, or be imported by a worker; `RunError` if `work.open` raises in a worker.
         """
-        if not units:
+        if not units and first is None:
             return
         try:
             ray = self._connected().ray
             self._unit = work.resources
             check_room(ray, work.resources)
             check_versions(ray)
-            tasks = RayTasks(ray, work, units, logs)
+            tasks = RayTasks(ray, work, units, logs, first)
             try:
                 yield from tasks.events()
             finally:

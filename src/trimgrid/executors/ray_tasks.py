@@ -53,13 +53,18 @@ class RayTasks:
     Raises `InputError` if something can't be pickled.
     """
 
-    def __init__(self, ray: Any, work: Work, units: Sequence[Unit], logs: Path) -> None:
+    def __init__(
+        self, ray: Any, work: Work, units: Sequence[Unit], logs: Path, first: Unit | None
+    ) -> None:
+        if first is not None:
+            units = [first, *units]
         self._ray = ray
         self._logs = logs
         self._resources = work.resources
         self._arguments = {each.id: pickled(each.arguments, f"unit {each.id}") for each in units}
         self._calls = RayCalls(ray, work)
         self._waiting = deque(units)
+        self._first = first  # None once it is done: until then no other one begins
         self._tasks: dict[Any, _Task] = {}  # by Ray's references
         self._numbered: dict[int, _Task] = {}
         self._numbers = count()
@@ -96,7 +101,8 @@ class RayTasks:
             slots = slots_of(self._ray, self._resources)
             self._most = slots + min(slots, _MOST_AHEAD) + 8
             self._nodes_counted = time.monotonic()
-        while self._waiting and len(self._tasks) < self._most:
+        most = self._most if self._first is None else min(1 - len(self._dead), self._most)
+        while self._waiting and len(self._tasks) < most:
             unit = self._waiting.popleft()
             task = _Task(unit, next(self._numbers))
             reference = self._calls.begin(task.number, self._arguments[unit.id])
@@ -153,6 +159,8 @@ class RayTasks:
             raise RunError(f"Workers can't be opened: {end.end.reason} See {self._log(unit)}")
         self._any_opened = True
         if end.end.reason is None:
+            if unit is self._first:
+                self._first = None
             return Done(unit)
         return self._failed(unit, end.end.reason, end.log)
 
@@ -200,6 +208,8 @@ class RayTasks:
         return self._failed(unit, f"{why}, {MOST_LOSSES} times", "")
 
     def _failed(self, unit: Unit, reason: str, log: str) -> Failed:
+        if unit is self._first:
+            self._waiting.clear()
         self._keep(unit, log)
         return Failed(unit, reason, log)
 

@@ -121,9 +121,12 @@ class Executor(Protocol):
     def slots(self) -> int:
         """How many units may run at a time at present; at least 1."""
 
-    def run(self, work: Work, units: Sequence[Unit], logs: Path) -> Generator[Event, None, None]:
+    def run(
+        self, work: Work, units: Sequence[Unit], logs: Path, first: Unit | None = None
+    ) -> Generator[Event, None, None]:
         """Run the units. `logs`: a folder that takes what each worker prints while it does a unit,
-        `<id>.log`; of units that are done the file goes.
+        `<id>.log`; of units that are done the file goes. `first`: a unit that all others build on:
+        they begin when it is done, and are left out if it fails.
 
         Raises `InputError` before anything runs for what can't be given to workers.
         """

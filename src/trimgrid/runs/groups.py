@@ -59,32 +59,25 @@ class GroupedRun:
         travel to workers and what they refuse, and `RunError` if the original can't be trained.
         """
         names = [ORIGINAL, *(each.name for each in self.grid)]
-        found = {name: self.keeper.finished(name) for name in names}
-        done = {name: info for name, info in found.items() if info is not None}
+        done = {name: info for name in names if (info := self.keeper.finished(name)) is not None}
+        missing = [name for name in names if name not in done]
         waiting = deque(names)
 
         def ready() -> Iterator[AttemptInfo]:
             while waiting and waiting[0] in done:
                 yield done.pop(waiting.popleft())
 
-        missing = [name for name in names if name not in done]
-        for group in self._in_turn(missing):
-            yield from ready()
-            for name in self._worked_on(group):
-                done[name] = self.keeper.kept(name)
-                yield from ready()
         yield from ready()
+        for name in self._worked_on(missing):
+            done[name] = self.keeper.kept(name)
+            yield from ready()
 
-    def _in_turn(self, missing: Sequence[str]) -> Iterator[list[Unit]]:
-        """What is trained at once: the original before all others, which begin from it."""
-        if ORIGINAL in missing:
-            yield [Unit("original", ())]
-        others = [name for name in missing if name != ORIGINAL]
-        if others:
-            ids = {each.name: each.id for each in self.planned}
-            size = self._size(len(others))
-            groups = [others[start : start + size] for start in range(0, len(others), size)]
-            yield [Unit(f"group-{ids[group[0]][:12]}", tuple(group)) for group in groups]
+    def _groups(self, attempts: Sequence[str]) -> list[Unit]:
+        """Attempts that begin from the original, in groups that each train at once."""
+        ids = {each.name: each.id for each in self.planned}
+        size = self._size(len(attempts))
+        groups = [attempts[start : start + size] for start in range(0, len(attempts), size)]
+        return [Unit(f"group-{ids[group[0]][:12]}", tuple(group)) for group in groups]
 
     def _size(self, attempts: int) -> int:
         """How many attempts are in a group."""
@@ -96,11 +89,15 @@ class GroupedRun:
             return 1
         return max(1, min(_LARGEST, math.ceil(attempts / self.placing.executor.slots)))
 
-    def _worked_on(self, units: Sequence[Unit]) -> Iterator[str]:
-        """Give the attempts of units as they are finished, or given up."""
+    def _worked_on(self, missing: Sequence[str]) -> Iterator[str]:
+        """Give attempts as they are finished, or given up."""
+        first = Unit("original", ()) if ORIGINAL in missing else None
+        units = self._groups([name for name in missing if name != ORIGINAL])
+        if first is None and not units:
+            return
         told: set[str] = set()
         logs = self.folder / WORKER_LOGS
-        with ended_by_signals(), closing(self._events(units, logs)) as events:
+        with ended_by_signals(), closing(self._events(units, logs, first)) as events:
             for event in events:
                 members = event.unit.arguments or (ORIGINAL,)
                 ended: Sequence[str] = ()
@@ -127,10 +124,12 @@ class GroupedRun:
                         told.add(name)
                         yield name
 
-    def _events(self, units: Sequence[Unit], logs: Path) -> Generator[Event, None, None]:
-        size = max(len(each.arguments) for each in units)
+    def _events(
+        self, units: Sequence[Unit], logs: Path, first: Unit | None
+    ) -> Generator[Event, None, None]:
+        size = max((len(each.arguments) for each in units), default=1)
         packed = GroupWork.of(
-            self.subject, self.options, self.folder, self.planned, self.grid, max(1, size)
+            self.subject, self.options, self.folder, self.planned, self.grid, size
         ).packed()
         environment = {"KERAS_BACKEND": keras.config.backend(), "TF_CPP_MIN_LOG_LEVEL": "3"}
         if "XLA_PYTHON_CLIENT_PREALLOCATE" not in os.environ:
@@ -138,9 +137,9 @@ class GroupedRun:
             environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         resources = self.placing.resources or Resources()
         if resources.memory is None:
-            resources = replace(resources, memory=bytes_needed(self.subject, max(1, size)))
+            resources = replace(resources, memory=bytes_needed(self.subject, size))
         work = Work(open_groups, packed, {**environment, **self.placing.environment}, resources)
-        return self.placing.executor.run(work, units, logs)
+        return self.placing.executor.run(work, units, logs, first)
 
     def _give_up(self, names: Sequence[str], reason: str, log: Path) -> None:
         if ORIGINAL in names:

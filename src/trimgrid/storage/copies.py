@@ -86,9 +86,9 @@ def _place_of(path: Path) -> Path | None:
     """The folder that holds the copy in which a path lies."""
     copies = _copies()
     path = path.absolute()
-    for open_place in list(_OPEN):
-        if path.is_relative_to(open_place / name_of(_url_of(open_place))):
-            return open_place
+    for mirror in list(_OPEN.values()):
+        if path.is_relative_to(mirror.folder):
+            return mirror.place
     if not path.is_relative_to(copies):
         return None
     parts = path.relative_to(copies).parts
