@@ -423,3 +423,18 @@ def _until(condition: Callable[[], bool]) -> None:
             return
         time.sleep(0.05)
     raise TimeoutError("nothing happened for minutes")
+
+
+def test_others_begin_when_the_first_is_done(tmp_path: Path, nodes: Any) -> None:
+    first, *units = Unit("first", nothing), Unit("a", nothing), Unit("b", nothing)
+    events = list(RayExecutor().run(Work(open_acts, None), units, tmp_path, first))
+    assert events[0] == Done(first)
+    assert sorted(each.unit.id for each in events) == ["a", "b", "first"]
+
+
+def test_others_are_left_out_where_the_first_fails(tmp_path: Path, nodes: Any) -> None:
+    events = list(
+        RayExecutor().run(Work(open_acts, None), [Unit("a", nothing)], tmp_path, Unit("first", die))
+    )
+    assert [type(each) for each in events] == [Again, Failed]
+    assert {each.unit.id for each in events} == {"first"}

@@ -447,6 +447,7 @@ def test_another_copy_is_gone_afterwards(
         assert mirror_of(one.folder, LAYOUT) is one
         assert shown(other.folder) == url
     assert not one.place.exists()
+    assert mirror_of(tmp_path, LAYOUT) is None, "nothing is read of copies that are gone"
 
 
 def test_an_index_survives_a_line_that_was_cut_off(tmp_path: Path) -> None:
