@@ -127,10 +127,19 @@ class SearchSpace:
         # Above that tensors are all as sparse as was looked at: what stays shrinks alike.
         known = min(sparsity, _TOLD)
         shrunk = (1 - sparsity) / (1 - known)
-        return {
-            glob.escape(tensor): float(f"{1 - (1 - share) * shrunk:.6f}")
+        others = {
+            tensor: 1 - (1 - share) * shrunk
             for tensor, share in self.sensitivity.shares(known).items()
             if tensor != largest
+        }
+        # The largest keeps at least one weight: what it can't take the others must.
+        left = sparsity * sum(weights.values()) - (weights[largest] - 1)
+        zeros = sum(weights[tensor] * share for tensor, share in others.items())
+        kept = sum(weights[tensor] for tensor in others) - zeros
+        lifted = min(1.0, max(0.0, left - zeros) / kept) if kept > 0 else 0.0
+        return {
+            glob.escape(tensor): float(f"{share + (1 - share) * lifted:.6f}")
+            for tensor, share in others.items()
         }
 
 
