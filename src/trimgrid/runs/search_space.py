@@ -136,7 +136,8 @@ class SearchSpace:
         left = sparsity * sum(weights.values()) - (weights[largest] - 1)
         zeros = sum(weights[tensor] * share for tensor, share in others.items())
         kept = sum(weights[tensor] for tensor in others) - zeros
-        lifted = min(1.0, max(0.0, left - zeros) / kept) if kept > 0 else 0.0
+        more = max(0.0, left - zeros)
+        lifted = more / kept if 0 < more <= kept - len(others) else 0.0
         return {
             glob.escape(tensor): float(f"{share + (1 - share) * lifted:.6f}")
             for tensor, share in others.items()
