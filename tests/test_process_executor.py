@@ -435,3 +435,4 @@ def test_others_are_left_out_where_the_first_fails(tmp_path: Path, first: Any) -
     found = list(events(tmp_path / "logs", *acts, first=first))
     assert {each.unit.id for each in found} == {"first"}
     assert isinstance(found[-1], Failed)
+    assert [each.name for each in (tmp_path / "logs").iterdir()] == ["first.log"]

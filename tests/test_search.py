@@ -273,6 +273,19 @@ def test_sharing_by_sensitivity_has_the_sparsity_in_all(density: float) -> None:
     assert sparsity < 1 - rest  # the dearer tensor keeps more
 
 
+def test_the_largest_is_left_no_more_than_it_can_take() -> None:
+    """25 zeros of 32 weights, where the small tensor is the dearer one: the large can take 23."""
+    points = [
+        SensitivityPoint(tensor, weights, sparsity, slope * sparsity)
+        for tensor, weights, slope in (("big/kernel", 24, 0.01), ("small/kernel", 8, 9.0))
+        for sparsity in (0.5, 0.99)
+    ]
+    space = SearchSpace.of([(3, 8), (8, 1)], 10, 0.1, Sensitivity(points, 0.1, "mse"))
+    params = {"density": 0.2162, "allocation": BY_SENSITIVITY, "peak": 1.0, "ramp": 0.5}
+    ((_, sparsity),) = (space.attempt(1, params).overrides or {}).items()
+    assert 8 * sparsity >= 0.7838 * 32 - 23 - 1e-4
+
+
 def test_the_first_begin_where_nothing_is_lost_and_end_at_the_least() -> None:
     first = SPACE.first(6, None, 9.0)
     densities = [each["density"] for each in first]

@@ -195,6 +195,7 @@ class _Run:
                 self._give(worker, unit)
             else:
                 self._let_end(worker)
+                self._log(unit).unlink(missing_ok=True)  # of a unit that never begins
 
     def _let_end(self, worker: WorkerProcess) -> None:
         del self.busy[worker]

@@ -132,7 +132,8 @@ class SearchSpace:
             for tensor, share in self.sensitivity.shares(known).items()
             if tensor != largest
         }
-        # The largest keeps at least one weight: what it can't take the others must.
+        # The largest keeps at least one weight: what it can't take the others must, as far as they
+        # keep one each, too.
         left = sparsity * sum(weights.values()) - (weights[largest] - 1)
         zeros = sum(weights[tensor] * share for tensor, share in others.items())
         kept = sum(weights[tensor] for tensor in others) - zeros
