@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeAlias
 
 import keras
 import numpy as np
@@ -18,6 +19,33 @@ Batch: TypeAlias = tuple[Any, ...]
 Data: TypeAlias = Arrays | Iterable[Any] | Callable[[], Iterator[Any]]
 """Arrays, a `PyDataset`, a `tf.data.Dataset`, any iterable of batches, or a function that gives an
 iterator of the batches of one epoch."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """The type and shape of an example; None for a size, or a shape, that is not that of all."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...] | None
+
+    @classmethod
+    def of(cls, array: NDArray[Any]) -> Self:
+        """Return what an example is in an array of them, [examples, ...]."""
+        return cls(array.dtype, array.shape[1:])
+
+    def joined(self, other: Example) -> Self:
+        """Return what both are.
+
+        >>> str(Example.of(np.zeros((5, 3, 2))).joined(Example.of(np.zeros((5, 4, 2)))))
+        'float64 (None, 2)'
+        """
+        if self.shape is None or other.shape is None or len(self.shape) != len(other.shape):
+            return replace(self, shape=None)
+        pairs = zip(self.shape, other.shape, strict=True)
+        return replace(self, shape=tuple(a if a == b else None for a, b in pairs))
+
+    def __str__(self) -> str:
+        return f"{self.dtype.name} {self.shape}"
 
 
 class ArrayData:
@@ -45,6 +73,11 @@ class ArrayData:
         return held
 
     @property
+    def layout(self) -> Any:
+        """The structure of a batch with an `Example` in place of each array."""
+        return keras.tree.map_structure(Example.of, self.arrays)
+
+    @property
     def nbytes(self) -> int:
         """The bytes of all arrays."""
         return sum(array.nbytes for array in keras.tree.flatten(self.arrays))
@@ -62,9 +95,8 @@ class ArrayData:
 class StreamData:
     """A stream of batches: their order and size are its own, it is read once an epoch.
 
-    `sizes` holds the number of examples of each batch, `even` tells whether examples have the same
-    shape in all batches; to find out the stream is read once. `layout` has the structure of a batch
-    with the type and shape of an example in place of each array, such as "float32 (3, 2)".
+    `sizes` holds the number of examples of each batch, `layout` the structure of a batch with an
+    `Example` in place of each array; to find out the stream is read once.
 
     Raises `InputError` for an iterator that can be read only once, a stream without batches or
     without an end, and batches that are not (inputs, targets) or (inputs, targets, weights).
@@ -93,20 +125,26 @@ class StreamData:
         self._stream = stream
         self._name = name
         self._class_weight = class_weight
-        sizes, shapes = [], set()
+        sizes = []
         self.layout: Any = None
         for batch in self._batches(self._open()):
             sizes.append(count_examples(batch))
-            if self.layout is None:
-                self.layout = keras.tree.map_structure(_layout, batch)
-            shapes.add(tuple(array.shape[1:] for array in keras.tree.flatten(batch)))
+            found = keras.tree.map_structure(Example.of, batch)
+            if self.layout is not None:
+                found = keras.tree.map_structure(Example.joined, self.layout, found)
+            self.layout = found
         self.sizes: tuple[int, ...] = tuple(sizes)
-        self.even = len(shapes) <= 1
         if not self.sizes:
             raise InputError(
                 f"The {name} must have at least one batch. Received: {type(stream).__name__}, "
                 "which ends at once. If it can be read only once, give the function that makes it."
             )
+
+    @property
+    def even(self) -> bool:
+        """Whether examples have the same shape in all batches."""
+        shapes = [each.shape for each in keras.tree.flatten(self.layout)]
+        return not any(shape is None or None in shape for shape in shapes)
 
     def epoch(self, seed: int | None, epoch: int) -> Iterator[Batch]:
         """The batches of an epoch, in the stream's own order.
@@ -212,10 +250,6 @@ def with_class_weights(batch: Batch, class_weight: Mapping[int, float] | None) -
     for label, weight in class_weight.items():
         weights[np.round(labels) == label] = weight
     return (*batch, weights)
-
-
-def _layout(array: NDArray[Any]) -> str:
-    return f"{array.dtype.name} {array.shape[1:]}"
 
 
 def _endless(stream: Any) -> bool:

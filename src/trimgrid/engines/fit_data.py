@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import keras
 
-from trimgrid.data.sources import ArrayData, Batch, StreamData
+from trimgrid.data.sources import ArrayData, Batch, Example, StreamData
 from trimgrid.engines.even_batches import AS_THEY_ARE, EvenBatches
 from trimgrid.errors import RunError
+
+_AHEAD = 2
+"""Batches that TensorFlow reads while it trains on one."""
 
 
 def without_end(
@@ -20,14 +24,42 @@ def without_end(
     epoch: int = 0,
     skip: int = 0,
     even: EvenBatches = AS_THEY_ARE,
-) -> Iterator[Batch]:
+) -> Any:
     """The batches of one epoch after the other: `steps_per_epoch` says where an epoch ends.
 
     They begin with `epoch`, and in it after `skip` batches, and are filled up as `even` says.
 
     Not a `PyDataset` that shuffles in `on_epoch_end`: Keras calls that before the first epoch too,
     and TensorFlow reads ahead of it. A failure is noted: TensorFlow makes another error of it.
+
+    A `tf.data.Dataset` for TensorFlow: the one that Keras makes of a generator tunes itself, and
+    its tuner sleeps ever longer between two looks, up to a minute. Where it is let go before its
+    end, as one without an end always is, `fit` often waits until the tuner wakes.
     """
+    batches = partial(_without_end, data, seed, failures, epoch, skip, even)
+    if keras.config.backend() != "tensorflow":
+        return batches()
+    import tensorflow as tf
+
+    def spec(example: Example) -> Any:
+        shape = None if example.shape is None else (None, *example.shape)
+        return tf.TensorSpec(shape, tf.as_dtype(example.dtype))
+
+    signature = _tuples(keras.tree.map_structure(spec, data.layout))
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.prefetch(_AHEAD).with_options(options)
+
+
+def _without_end(
+    data: ArrayData | StreamData,
+    seed: int,
+    failures: list[RunError],
+    epoch: int,
+    skip: int,
+    even: EvenBatches,
+) -> Iterator[Batch]:
     while True:
         try:
             for batch in islice(data.epoch(seed, epoch), skip, None):
