@@ -267,7 +267,7 @@ def test_workers_send_what_is_theirs(url: str, machine: Callable[[str], None]) -
         push(run.checkpoints)
         before = there(url)
         machine("worker")
-        with worker_copy(url, [PLANNED[0].id]) as folder:
+        with worker_copy(url) as copy, copy.of([PLANNED[1].id], [PLANNED[0].id]) as folder:
             attempt = load_results(folder)[0]
             np.testing.assert_array_equal(attempt.y_pred, PREDICTIONS)
             assert Checkpoints(folder / "checkpoints").step(PLANNED[1].id) == 1
@@ -288,6 +288,39 @@ def test_workers_send_what_is_theirs(url: str, machine: Callable[[str], None]) -
         machine("here")
 
 
+def test_a_worker_fetches_the_original_once(
+    url: str, machine: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group's attempts go when it is done, here and not in the storage."""
+    original, *others = (each.id for each in PLANNED[:3])
+    with RunDirectory(local_folder(url), SETTINGS, {}) as run:
+        run.plan(PLANNED[:3])
+        for each in PLANNED[:3]:
+            write(run, each)
+        push(run.folder)
+        before = there(url)
+        machine("worker")
+        fetched = moved_files(monkeypatch)
+        with worker_copy(url) as copy:
+            for id in others:
+                with copy.of([id], kept=[original]) as folder:
+                    load_results(folder)[0].y_pred  # noqa: B018
+                    found = {path.name for path in (folder / "attempts").iterdir()}
+                    assert found == {original, id}
+                    target = folder / "attempts" / id
+                    (target / "history.csv").write_text("loss\n")
+                    push(target)
+            assert not (folder / "attempts" / id).exists()
+        machine("here")
+    of_original = [name for name in fetched if name.startswith(f"attempts/{original}/")]
+    assert of_original
+    assert len(of_original) == len(set(of_original)), fetched
+    assert fetched.count("manifest.json") == 1
+    changed = {name for name, content in there(url).items() if before.get(name) != content}
+    assert before.keys() <= there(url).keys()
+    assert {Path(name).name for name in changed} == {"history.csv"}
+
+
 def test_a_worker_tries_again(
     url: str, machine: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,11 +338,11 @@ def test_a_worker_tries_again(
     given = Storage.get
     monkeypatch.setattr(Storage, "get", get)
     machine("worker")
-    with worker_copy(url, [PLANNED[0].id]) as folder:
+    with worker_copy(url) as copy, copy.of([PLANNED[0].id]) as folder:
         assert load_results(folder)[0].name == PLANNED[0].name
     assert not failing
     failing += [FileNotFoundError("gone")] * 9
-    with pytest.raises((InputError, OSError)), worker_copy(url, [PLANNED[0].id]):
+    with worker_copy(url) as copy, pytest.raises((InputError, OSError)), copy.of([PLANNED[0].id]):
         pass
     machine("here")
 

@@ -128,20 +128,28 @@ def push_all(folder: Path) -> None:
         mirror.end()
 
 
-@contextmanager
-def worker_copy(url: str, attempts: Sequence[str] = ()) -> Iterator[Path]:
-    """Give a copy of a run directory to a worker that trains some of its attempts.
+class WorkerCopy:
+    """A copy of a run directory for a worker that trains some of its attempts: see `worker_copy`.
 
-    The copy is the worker's own and is gone after the block, so that several workers of a machine
-    are not in each other's way. It has the manifest, what was finished of the `attempts`, by their
-    ids, all checkpoints and the measured choices; models come when `present` asks for them. No
-    lease is taken: the driver holds it, and a worker writes nothing but its own attempts and
-    checkpoints. `push` sends them; the manifest and all else stays as the driver has it.
-
-    Raises `InputError` for a URL that can't be reached.
+    It keeps the original between two groups of attempts, and what later exports need.
     """
-    with another_copy(url, _LAYOUT) as mirror:
-        folders = [".", CHECKPOINTS, CHOICES, *(f"{ATTEMPTS}/{id}" for id in attempts)]
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+
+    @contextmanager
+    def of(self, attempts: Sequence[str], kept: Sequence[str] = ()) -> Iterator[Path]:
+        """Give the copy as the storage has it by now, for some attempts, by their ids.
+
+        It has the manifest, what was finished of the attempts and of those that are `kept`, all
+        checkpoints and the measured choices; models come when `present` asks for them. The
+        attempts are gone from it after the block, those that are `kept` stay.
+
+        Raises `InputError` for a URL that can't be reached.
+        """
+        mirror = self._mirror
+        own = [f"{ATTEMPTS}/{id}" for id in attempts]
+        folders = [".", CHECKPOINTS, CHOICES, *(f"{ATTEMPTS}/{id}" for id in kept), *own]
         for wait in (*_WAITS, None):
             try:
                 mirror.fetch(*folders, writing=True)
@@ -153,7 +161,22 @@ def worker_copy(url: str, attempts: Sequence[str] = ()) -> Iterator[Path]:
                     raise
                 time.sleep(wait)
         mirror.begin(time.time_ns())
-        yield mirror.folder
+        try:
+            yield mirror.folder
+        finally:
+            mirror.let_go(*own)
+
+
+@contextmanager
+def worker_copy(url: str) -> Iterator[WorkerCopy]:
+    """Give a worker a copy of a run directory of its own, which is gone after the block.
+
+    So several workers of a machine are not in each other's way. No lease is taken: the driver holds
+    it, and a worker writes nothing but its own attempts and checkpoints. `push` sends them; the
+    manifest and all else stays as the driver has it.
+    """
+    with another_copy(url, _LAYOUT) as mirror:
+        yield WorkerCopy(mirror)
 
 
 class LockElsewhere:

@@ -6,7 +6,7 @@ import atexit
 import socket
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType
@@ -24,7 +24,7 @@ from trimgrid.export.tflite import TFLiteConverter
 from trimgrid.grids.grid import AttemptConfig
 from trimgrid.models import nested_layers
 from trimgrid.run_directory.attempt_store import AttemptStore
-from trimgrid.run_directory.elsewhere import worker_copy
+from trimgrid.run_directory.elsewhere import WorkerCopy, worker_copy
 from trimgrid.run_directory.manifest import MANIFEST, Planned
 from trimgrid.runs.checking import ORIGINAL
 from trimgrid.runs.group_messages import Finished, Refused, Said, Trained
@@ -120,6 +120,7 @@ class GroupRun:
         self._work = work
         self._converter: TFLiteConverter | None = None
         self._engine: Engine | None = None
+        self._copy: WorkerCopy | None = None
 
     def do(self, names: Sequence[str], tell: Tell) -> None:
         """Train and measure what is missing of these attempts; without any, of the original.
@@ -131,13 +132,13 @@ class GroupRun:
         subject, options = work.subject, work.options
         wanted = set(names)
         grid = [each for each in work.grid if each.name in wanted]
-        planned = {each.name: each for each in work.planned if each.name in wanted}
-        planned = {ORIGINAL: work.planned[0], **planned}
+        own = {each.name: each for each in work.planned if each.name in wanted}
+        planned = {ORIGINAL: work.planned[0], **own}
 
         def say(line: str) -> None:
             tell(Said(line))
 
-        with self._folder([each.id for each in planned.values()]) as folder:
+        with self._folder([each.id for each in own.values()]) as folder:
             store = AttemptStore(folder, work.planned)
             try:
                 results = run_attempts(
@@ -167,12 +168,16 @@ class GroupRun:
 
     @contextmanager
     def _folder(self, attempts: Sequence[str]) -> Iterator[Path]:
-        """The run directory, or a copy with these attempts of one that lies elsewhere."""
-        if is_elsewhere(self._work.where):
-            with worker_copy(self._work.where, attempts) as folder:
-                yield folder
-        else:
+        """The run directory, or a copy of one that lies elsewhere with these and the original."""
+        if not is_elsewhere(self._work.where):
             yield Path(self._work.where)
+            return
+        if self._copy is None:
+            copies = ExitStack()
+            self._copy = copies.enter_context(worker_copy(self._work.where))
+            atexit.register(copies.close)
+        with self._copy.of(attempts, kept=[self._work.planned[0].id]) as folder:
+            yield folder
 
     def _tflite(self) -> TFLiteConverter | None:
         if self._work.options.tflite and self._converter is None:

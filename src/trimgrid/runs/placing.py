@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from trimgrid.arguments import check_integer
+from trimgrid.engines.distribution import Distribution, described
 from trimgrid.errors import InputError
 from trimgrid.executors.work import Resources
 from trimgrid.legacy.refusing import IN_KERAS_3
@@ -23,11 +26,12 @@ def placing_of(
     ray_address: str | None = None,
     group: int | None = None,
     resources: Resources | None = None,
+    distribution: Distribution | None = None,
 ) -> Placing | None:
     """Return where groups are trained, None for in this process: see `trimgrid.Study.run`.
 
     Raises `InputError` for an executor that is not known, settings of the other one, a missing
-    Ray and a `tf_keras` model.
+    Ray, a `tf_keras` model, and a distribution over more devices than a group gets of a cluster.
 
     >>> placing_of(None) is None
     True
@@ -62,6 +66,8 @@ def placing_of(
     from trimgrid.executors.ray_cluster import RayExecutor
 
     resources = resources or Resources()
+    if distribution is not None:
+        _check_devices(distribution, resources)
     cores = str(max(1, math.floor(resources.cpus)))
     # Ray binds no process to cores: without these each would take all that there are.
     environment = {"JAX_NUM_CPU_DEVICES": cores, "TF_NUM_INTRAOP_THREADS": cores}
@@ -77,6 +83,22 @@ def resources_of(cpus: float | None, gpus: float | None) -> Resources | None:
     if cpus is None and gpus is None:
         return None
     return Resources(1.0 if cpus is None else cpus, gpus or 0.0)
+
+
+def _check_devices(distribution: Distribution, resources: Resources) -> None:
+    kinds, places = zip(
+        *(str(each).split(":") for each in np.ravel(distribution.device_mesh.devices)), strict=True
+    )
+    name, given = "cpus", math.floor(resources.cpus)
+    if kinds[0] != "cpu":
+        name, given = "gpus", math.floor(resources.gpus)
+    needed = 1 + max(map(int, places))
+    if given < needed:
+        raise InputError(
+            "A group on a cluster must get all devices of the distribution. "
+            f"Received: {described(distribution)}, the last of them {kinds[0]}:{needed - 1}, and "
+            f"{name}={given} for a group. Give resources=trimgrid.Resources({name}={needed})."
+        )
 
 
 def _other(name: str, value: Any, where: str) -> InputError:

@@ -248,6 +248,7 @@ class Study:
                 ray_address=ray_address,
                 group=group,
                 resources=resources,
+                distribution=self._subject.distribution,
             ),
         )
         with StoredRun(self._subject, folder, options) as run:

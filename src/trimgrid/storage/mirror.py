@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -31,6 +33,8 @@ class Mirror:
         self.place = place
         self.folder = place / name
         self.layout = layout
+        # Machines may share the user's cache, and can't tell whether each other's processes live.
+        self._scratch = place / f"at-{socket.gethostname()}"
         self._index = Index(place / "index")
         self._turn = threading.RLock()
         self._sent: set[str] = set()
@@ -59,7 +63,7 @@ class Mirror:
         with self._turn:
             self._index.load()
             self.place.mkdir(parents=True, exist_ok=True)
-            remove_stale_scratch(self.place)
+            remove_stale_scratch(self._scratch)
             there, here = self._there(under), self._here(under)
             before = self._index.under(under)
             sealed = self._sealed_here(there, here)
@@ -100,6 +104,13 @@ class Mirror:
             if entry is not None and not path.exists():
                 with suppress(FileNotFoundError):  # removed since: it is missing here, too
                     self._get([name], {name: entry.there})
+
+    def let_go(self, *under: str) -> None:
+        """Remove folders from the copy, and nothing from the storage."""
+        with self._turn:
+            self._index.drop(self._index.under(under))
+            for folder in under:
+                shutil.rmtree(self.folder / folder, ignore_errors=True)
 
     def push(self, *paths: Path) -> None:
         """Send what was changed at some paths, files or folders; without any paths all that was.
@@ -239,7 +250,8 @@ class Mirror:
         if not paths:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        with scratch_folder(self.place) as scratch:
+        self._scratch.mkdir(exist_ok=True)
+        with scratch_folder(self._scratch) as scratch:
             pairs = [(path, scratch / str(number)) for number, path in enumerate(paths)]
             self.storage.get(pairs)
             entries = {}
