@@ -218,3 +218,22 @@ def test_counting_examples() -> None:
     for data in ((X, Y[:9]), (X[:0], Y[:0]), (X, 3), ()):
         with pytest.raises(InputError, match="same number of rows, and at least one"):
             count_examples(data)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "layout", "even"),
+    [
+        ([(4, 3, 2), (2, 3, 2)], "float32 (3, 2)", True),
+        ([(4, 3, 2), (4, 3, 2), (4, 5, 2)], "float32 (None, 2)", False),
+        ([(4, 3, 2), (4, 5, 2), (4, 3, 1), (4, 3, 2)], "float32 (None, None)", False),
+        ([(4, 3, 2), (4, 3)], "float32 None", False),
+        ([(4,), (4, 3), (4,)], "float32 None", False),
+    ],
+)
+def test_the_layout_of_a_stream_is_that_of_all_batches(
+    shapes: list[tuple[int, ...]], layout: str, even: bool
+) -> None:
+    batches = [(np.zeros(shape, "float32"), np.zeros(shape[0], "int8")) for shape in shapes]
+    stream = StreamData(batches, "data")
+    assert [str(each) for each in stream.layout] == [layout, "int8 ()"]
+    assert stream.even is even

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -12,10 +13,11 @@ import pytest
 
 import trimgrid
 from trimgrid.errors import InputError, RunError
-from trimgrid.executors.work import Again, Done, Event, Failed, Told, Unit, Work
+from trimgrid.executors.work import Again, Done, Event, Failed, Resources, Told, Unit, Work
 from trimgrid.grids.grid import article_grid
 from trimgrid.runs.checking import ORIGINAL
 from trimgrid.runs.group_run import GroupRun
+from trimgrid.runs.placing import placing_of
 from trimgrid.runs.run_options import Placing
 
 GRID = article_grid(10)[:4]
@@ -160,6 +162,28 @@ def test_placing_that_is_none(tmp_path: Path, options: dict[str, Any], message: 
     with pytest.raises(InputError, match=message):
         study().run(GRID, tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("devices", "given", "message"),
+    [
+        (["gpu:0", "gpu:1"], {"gpus": 1}, r"gpu:1, and gpus=1 .*Give .*Resources\(gpus=2\)"),
+        (["gpu:3"], {"gpus": 2}, r"on 1 device, .* gpu:3, and gpus=2 .*gpus=4"),
+        (["cpu:0", "cpu:1"], {"cpus": 1.5}, r"cpu:1, and cpus=1 .*cpus=2"),
+        (["gpu:1", "gpu:0"], {"gpus": 2}, None),
+        (["cpu:0"], {}, None),
+    ],
+)
+def test_a_group_of_a_cluster_gets_the_devices_of_a_distribution(
+    devices: list[str], given: dict[str, Any], message: str | None
+) -> None:
+    distribution = SimpleNamespace(device_mesh=SimpleNamespace(devices=np.array(devices)))
+    options: dict[str, Any] = {"resources": Resources(**given), "distribution": distribution}
+    if message is None:
+        assert placing_of(None, "ray", **options) is not None
+    else:
+        with pytest.raises(InputError, match=message):
+            placing_of(None, "ray", **options)
 
 
 @keras.saving.register_keras_serializable("tests")

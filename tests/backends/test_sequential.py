@@ -16,6 +16,7 @@ from trimgrid import masks
 from trimgrid.data.batches import epoch_order
 from trimgrid.data.checks import check_data
 from trimgrid.data.sources import StreamData, open_data
+from trimgrid.engines.fit_data import without_end
 from trimgrid.engines.sequential import SequentialEngine, train
 from trimgrid.errors import InputError, RunError
 from trimgrid.models import copy_model
@@ -159,6 +160,30 @@ def test_a_stream_is_taken_in_its_own_order() -> None:
     assert trained.history["val_loss"][-1] == pytest.approx(np.mean((predicted - Y) ** 2), rel=1e-4)
     pruned = train(plain(), stream, training, ConstantSparsity(0.5, begin_step=20))
     assert (pruned.model.get_weights()[0] == 0).sum() == 36
+
+
+def test_a_stream_whose_later_batches_have_other_shapes() -> None:
+    """Keras looks at two batches of a generator and fails at the first that is not like them."""
+    model = keras.Sequential(
+        [keras.Input((None, 6)), layers.GlobalAveragePooling1D(), layers.Dense(1)]
+    )
+    batches = [(X[: 4 * n].reshape(4, n, 6), Y[:4]) for n in (2, 2, 3, 5)]
+    trained = train(model, batches, replace(TRAINING, epochs=3))
+    assert trained.failure is None
+    assert len(trained.history["loss"]) == 3
+    assert np.isfinite(trained.history["loss"]).all()
+
+
+def test_tensorflow_reads_without_a_tuner() -> None:
+    """`fit` would wait for it: see `without_end`."""
+    data = open_data((X, Y), TRAINING, "training data")
+    batches = without_end(data, 3, [])
+    if keras.config.backend() == "tensorflow":
+        assert batches.options().autotune.enabled is False
+        assert str(batches.element_spec[0].shape) == "(None, 6)"
+    x, y = next(iter(batches))
+    np.testing.assert_array_equal(x, next(data.epoch(3, 0))[0])
+    np.testing.assert_array_equal(y, next(data.epoch(3, 0))[1])
 
 
 def test_a_stream_that_changes_ends_the_training() -> None:
