@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def measure(quick: bool, peer_cache: Path) -> Study:
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(1 if quick else REPEATS):
         for name, way in ways.items():  # in turn, so that all meet the same machine
-            found[name].append(quiet.measure(lambda w=way: _example(*w, epochs)))  # type: ignore[misc]
+            found[name].append(quiet.measure(partial(_example, *way, epochs)))
     for name, times in found.items():
         seconds, cores = (statistics.median(each) for each in zip(*times, strict=True))
         rows.append(_row(f"example 3, {name}", seconds, cores))
@@ -54,7 +55,7 @@ def measure(quick: bool, peer_cache: Path) -> Study:
         ("a Ray of this machine", RayExecutor()),
     ]
     for name, executor in executors:
-        seconds = quiet.measure(lambda e=executor: _empty(e, units))  # type: ignore[misc]
+        seconds = quiet.measure(partial(_empty, executor, units))
         rows.append(_row(f"{units} empty units, {name}", seconds, None, 1e3 * seconds / units))
     return Study(
         title="Workers",

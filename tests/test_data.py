@@ -236,4 +236,15 @@ def test_the_layout_of_a_stream_is_that_of_all_batches(
     batches = [(np.zeros(shape, "float32"), np.zeros(shape[0], "int8")) for shape in shapes]
     stream = StreamData(batches, "data")
     assert [str(each) for each in stream.layout] == [layout, "int8 ()"]
+    assert str(stream.first_layout[0]) == f"float32 {shapes[0][1:]}"
     assert stream.even is even
+
+
+def test_batches_of_a_stream_have_one_structure() -> None:
+    x, y = np.zeros((4, 2), "float32"), np.zeros(4, "int8")
+    assert StreamData([([x, x], y), ((x, x), y)], "data").sizes == (4, 4), "lists are as tuples"
+    message = r"data must be of one structure.*'int8 \(\)', 'int8 \(\)'\) after \("
+    with pytest.raises(InputError, match=message):
+        StreamData([(x, y), (x, y, y)], "data")
+    with pytest.raises(InputError, match="one structure"):
+        StreamData([({"a": x}, y), ({"b": x}, y)], "data")

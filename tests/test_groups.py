@@ -169,7 +169,8 @@ def test_placing_that_is_none(tmp_path: Path, options: dict[str, Any], message: 
     [
         (["gpu:0", "gpu:1"], {"gpus": 1}, r"gpu:1, and gpus=1 .*Give .*Resources\(gpus=2\)"),
         (["gpu:3"], {"gpus": 2}, r"on 1 device, .* gpu:3, and gpus=2 .*gpus=4"),
-        (["cpu:0", "cpu:1"], {"cpus": 1.5}, r"cpu:1, and cpus=1 .*cpus=2"),
+        (["cpu:0", "cpu:1"], {"cpus": 1.5}, r"cpu:1, and cpus=1.5 .*cpus=2"),
+        (["tpu:0"], {"gpus": 1}, r"cores or graphics cards. .*tpu:0\. Run with executor=.local."),
         (["gpu:1", "gpu:0"], {"gpus": 2}, None),
         (["cpu:0"], {}, None),
     ],

@@ -297,16 +297,24 @@ def test_a_worker_fetches_the_original_once(
         run.plan(PLANNED[:3])
         for each in PLANNED[:3]:
             write(run, each)
-        push(run.folder)
+        Checkpoints(run.checkpoints, every=0).save([others[1]], 1, [np.ones((1, 2))], {})
+        push(run.folder, run.checkpoints)
         before = there(url)
         machine("worker")
         fetched = moved_files(monkeypatch)
         with worker_copy(url) as copy:
+            with copy.of([], kept=[original]) as folder:
+                load_results(folder)[0].y_pred  # noqa: B018
+                assert Checkpoints(folder / "checkpoints").ids == {others[1]}
+            storage = Storage(url)
+            storage.remove([name for name in storage.listing() if name.startswith("checkpoints/")])
             for id in others:
                 with copy.of([id], kept=[original]) as folder:
                     load_results(folder)[0].y_pred  # noqa: B018
-                    found = {path.name for path in (folder / "attempts").iterdir()}
-                    assert found == {original, id}
+                    held = {path.name for path in (folder / "attempts").iterdir()}
+                    assert held == {original, id}
+                    assert not Checkpoints(folder / "checkpoints").ids, "gone in the storage"
+                    push(folder / "checkpoints")
                     target = folder / "attempts" / id
                     (target / "history.csv").write_text("loss\n")
                     push(target)
@@ -316,8 +324,11 @@ def test_a_worker_fetches_the_original_once(
     assert of_original
     assert len(of_original) == len(set(of_original)), fetched
     assert fetched.count("manifest.json") == 1
-    changed = {name for name, content in there(url).items() if before.get(name) != content}
-    assert before.keys() <= there(url).keys()
+    found = there(url)
+    assert {name for name in before.keys() - found.keys() if "lock" not in name} == {
+        name for name in before if name.startswith("checkpoints/")
+    }
+    changed = {name for name, content in found.items() if before.get(name) != content}
     assert {Path(name).name for name in changed} == {"history.csv"}
 
 

@@ -16,7 +16,8 @@ from trimgrid import masks
 from trimgrid.data.batches import epoch_order
 from trimgrid.data.checks import check_data
 from trimgrid.data.sources import StreamData, open_data
-from trimgrid.engines.fit_data import without_end
+from trimgrid.engines.even_batches import AS_THEY_ARE
+from trimgrid.engines.fit_data import for_training
 from trimgrid.engines.sequential import SequentialEngine, train
 from trimgrid.errors import InputError, RunError
 from trimgrid.models import copy_model
@@ -175,15 +176,22 @@ def test_a_stream_whose_later_batches_have_other_shapes() -> None:
 
 
 def test_tensorflow_reads_without_a_tuner() -> None:
-    """`fit` would wait for it: see `without_end`."""
+    """`fit` would wait for it: see `for_training`."""
     data = open_data((X, Y), TRAINING, "training data")
-    batches = without_end(data, 3, [])
+    batches = for_training(data, 3, [], 0, 0, AS_THEY_ARE)
     if keras.config.backend() == "tensorflow":
         assert batches.options().autotune.enabled is False
         assert str(batches.element_spec[0].shape) == "(None, 6)"
     x, y = next(iter(batches))
     np.testing.assert_array_equal(x, next(data.epoch(3, 0))[0])
     np.testing.assert_array_equal(y, next(data.epoch(3, 0))[1])
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="JAX takes any batch")
+def test_a_stream_with_more_and_fewer_axes() -> None:
+    batches = [(X[:4], Y[:4]), (X[:4, None], Y[:4])]
+    with pytest.raises(InputError, match=r"as many axes .* Received: \('float32 None', 'float32"):
+        train(build(), batches, TRAINING)
 
 
 def test_a_stream_that_changes_ends_the_training() -> None:

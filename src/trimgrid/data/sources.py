@@ -96,10 +96,12 @@ class StreamData:
     """A stream of batches: their order and size are its own, it is read once an epoch.
 
     `sizes` holds the number of examples of each batch, `layout` the structure of a batch with an
-    `Example` in place of each array; to find out the stream is read once.
+    `Example` in place of each array, and `first_layout` that of the first batch alone; to find out
+    the stream is read once.
 
     Raises `InputError` for an iterator that can be read only once, a stream without batches or
-    without an end, and batches that are not (inputs, targets) or (inputs, targets, weights).
+    without an end, and batches that are not (inputs, targets) or (inputs, targets, weights) or not
+    of one structure.
 
     >>> def batches():
     ...     yield np.zeros((3, 2)), np.zeros(3)
@@ -130,9 +132,10 @@ class StreamData:
         for batch in self._batches(self._open()):
             sizes.append(count_examples(batch))
             found = keras.tree.map_structure(Example.of, batch)
-            if self.layout is not None:
-                found = keras.tree.map_structure(Example.joined, self.layout, found)
-            self.layout = found
+            if self.layout is None:
+                self.layout = self.first_layout = found
+            else:
+                self.layout = self._joined(found)
         self.sizes: tuple[int, ...] = tuple(sizes)
         if not self.sizes:
             raise InputError(
@@ -159,6 +162,18 @@ class StreamData:
             place += 1
         if place < len(self.sizes):
             raise self._changed(place, epoch)
+
+    def _joined(self, found: Any) -> Any:
+        """The layout of what was read before and of one batch more."""
+        before, found = (keras.tree.lists_to_tuples(each) for each in (self.layout, found))
+        try:
+            return keras.tree.map_structure(Example.joined, before, found)
+        except ValueError as error:
+            raise InputError(
+                f"All batches of the {self._name} must be of one structure. Received: "
+                f"{keras.tree.map_structure(str, found)} after "
+                f"{keras.tree.map_structure(str, before)}. Give each the same parts."
+            ) from error
 
     def _changed(self, place: int, epoch: int) -> RunError:
         return RunError(

@@ -99,7 +99,9 @@ def data_digest(opened: ArrayData | StreamData) -> str:
     if isinstance(opened, ArrayData):
         # A stream that was read into memory keeps the sizes of its batches.
         return _sha256(["arrays", array_digest(opened.arrays), list(opened.sizes)])
-    return _sha256(["stream", list(opened.sizes), keras.tree.map_structure(str, opened.layout)])
+    return _sha256(
+        ["stream", list(opened.sizes), keras.tree.map_structure(str, opened.first_layout)]
+    )
 
 
 def _sha256(facts: Any) -> str:

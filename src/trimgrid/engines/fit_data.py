@@ -11,7 +11,7 @@ import keras
 
 from trimgrid.data.sources import ArrayData, Batch, Example, StreamData
 from trimgrid.engines.even_batches import AS_THEY_ARE, EvenBatches
-from trimgrid.errors import RunError
+from trimgrid.errors import InputError, RunError
 
 _AHEAD = 2
 """Batches that TensorFlow reads while it trains on one."""
@@ -24,42 +24,14 @@ def without_end(
     epoch: int = 0,
     skip: int = 0,
     even: EvenBatches = AS_THEY_ARE,
-) -> Any:
+) -> Iterator[Batch]:
     """The batches of one epoch after the other: `steps_per_epoch` says where an epoch ends.
 
     They begin with `epoch`, and in it after `skip` batches, and are filled up as `even` says.
 
     Not a `PyDataset` that shuffles in `on_epoch_end`: Keras calls that before the first epoch too,
     and TensorFlow reads ahead of it. A failure is noted: TensorFlow makes another error of it.
-
-    A `tf.data.Dataset` for TensorFlow: the one that Keras makes of a generator tunes itself, and
-    its tuner sleeps ever longer between two looks, up to a minute. Where it is let go before its
-    end, as one without an end always is, `fit` often waits until the tuner wakes.
     """
-    batches = partial(_without_end, data, seed, failures, epoch, skip, even)
-    if keras.config.backend() != "tensorflow":
-        return batches()
-    import tensorflow as tf
-
-    def spec(example: Example) -> Any:
-        shape = None if example.shape is None else (None, *example.shape)
-        return tf.TensorSpec(shape, tf.as_dtype(example.dtype))
-
-    signature = _tuples(keras.tree.map_structure(spec, data.layout))
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.prefetch(_AHEAD).with_options(options)
-
-
-def _without_end(
-    data: ArrayData | StreamData,
-    seed: int,
-    failures: list[RunError],
-    epoch: int,
-    skip: int,
-    even: EvenBatches,
-) -> Iterator[Batch]:
     while True:
         try:
             for batch in islice(data.epoch(seed, epoch), skip, None):
@@ -68,6 +40,43 @@ def _without_end(
             failures.append(error)
             raise
         epoch, skip = epoch + 1, 0
+
+
+def for_training(
+    data: ArrayData | StreamData,
+    seed: int,
+    failures: list[RunError],
+    epoch: int,
+    skip: int,
+    even: EvenBatches,
+) -> Any:
+    """`without_end` as `model.fit` of Keras' backend takes it.
+
+    A `tf.data.Dataset` for TensorFlow: the one that Keras makes of a generator tunes itself, and
+    its tuner sleeps ever longer between two looks, up to a minute. Where it is let go before its
+    end, as one without an end always is, `fit` often waits until the tuner wakes.
+
+    Raises `InputError`, on TensorFlow, for examples that have not the same number of axes.
+    """
+    batches = partial(without_end, data, seed, failures, epoch, skip, even)
+    if keras.config.backend() != "tensorflow":
+        return batches()
+    import tensorflow as tf
+
+    def spec(example: Example) -> Any:
+        if example.shape is None:
+            raise InputError(
+                "On TensorFlow examples must have as many axes in all batches of a stream. "
+                f"Received: {keras.tree.map_structure(str, data.layout)}. "
+                "Give each the same axes, or set KERAS_BACKEND=jax."
+            )
+        return tf.TensorSpec((None, *example.shape), tf.as_dtype(example.dtype))
+
+    signature = _tuples(keras.tree.map_structure(spec, data.layout))
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.prefetch(_AHEAD).with_options(options)
 
 
 def for_validation(validation: ArrayData | StreamData | None, even: EvenBatches) -> Any:

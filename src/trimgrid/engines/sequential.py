@@ -16,7 +16,7 @@ from trimgrid.distilling import distilled_step, taught_by
 from trimgrid.engines.copied_layouts import CopiedLayouts
 from trimgrid.engines.distribution import Distribution, scope_of
 from trimgrid.engines.even_batches import EvenBatches
-from trimgrid.engines.fit_data import for_validation, without_end
+from trimgrid.engines.fit_data import for_training, for_validation
 from trimgrid.engines.fit_progress import Hopeless, OnEpoch, Progress
 from trimgrid.engines.rated_pruning import RatedPruning
 from trimgrid.engines.saving import Saving, check_ids, saving
@@ -111,7 +111,7 @@ def train(
         progress.put_back(model)
         try:
             model.fit(
-                without_end(data, training.seed, failures, epoch, skip, even),
+                for_training(data, training.seed, failures, epoch, skip, even),
                 initial_epoch=epoch,
                 epochs=until,
                 steps_per_epoch=steps - skip,

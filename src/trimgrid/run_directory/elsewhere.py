@@ -150,21 +150,24 @@ class WorkerCopy:
         mirror = self._mirror
         own = [f"{ATTEMPTS}/{id}" for id in attempts]
         folders = [".", CHECKPOINTS, CHOICES, *(f"{ATTEMPTS}/{id}" for id in kept), *own]
+        try:
+            self._fetch(folders)
+            mirror.begin(time.time_ns())
+            yield mirror.folder
+        finally:
+            mirror.let_go(*own)
+
+    def _fetch(self, folders: Sequence[str]) -> None:
         for wait in (*_WAITS, None):
             try:
-                mirror.fetch(*folders, writing=True)
-                break
+                self._mirror.fetch(*folders, writing=True)
+                return
             except (InputError, OSError):
                 # The driver has reached it: this passes, as where another worker has just let go of
                 # a checkpoint.
                 if wait is None:
                     raise
                 time.sleep(wait)
-        mirror.begin(time.time_ns())
-        try:
-            yield mirror.folder
-        finally:
-            mirror.let_go(*own)
 
 
 @contextmanager

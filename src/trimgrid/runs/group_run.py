@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import socket
 import time
+import weakref
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -175,7 +176,7 @@ class GroupRun:
         if self._copy is None:
             copies = ExitStack()
             self._copy = copies.enter_context(worker_copy(self._work.where))
-            atexit.register(copies.close)
+            weakref.finalize(self, copies.close)  # at the latest when the process ends
         with self._copy.of(attempts, kept=[self._work.planned[0].id]) as folder:
             yield folder
 

@@ -89,15 +89,19 @@ def _check_devices(distribution: Distribution, resources: Resources) -> None:
     kinds, places = zip(
         *(str(each).split(":") for each in np.ravel(distribution.device_mesh.devices)), strict=True
     )
-    name, given = "cpus", math.floor(resources.cpus)
-    if kinds[0] != "cpu":
-        name, given = "gpus", math.floor(resources.gpus)
-    needed = 1 + max(map(int, places))
-    if given < needed:
+    kind, needed = kinds[0], 1 + max(map(int, places))
+    received = f"Received: {described(distribution)}, the last of them {kind}:{needed - 1}"
+    given = {"cpu": resources.cpus, "gpu": resources.gpus}.get(kind)
+    if given is None:
+        raise InputError(
+            "A cluster gives a group cores or graphics cards. "
+            f'{received}. Run with executor="local".'
+        )
+    if math.floor(given) < needed:
         raise InputError(
             "A group on a cluster must get all devices of the distribution. "
-            f"Received: {described(distribution)}, the last of them {kinds[0]}:{needed - 1}, and "
-            f"{name}={given} for a group. Give resources=trimgrid.Resources({name}={needed})."
+            f"{received}, and {kind}s={given:g} for a group. "
+            f"Give resources=trimgrid.Resources({kind}s={needed})."
         )
 
 

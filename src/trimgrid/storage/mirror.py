@@ -106,10 +106,10 @@ class Mirror:
                     self._get([name], {name: entry.there})
 
     def let_go(self, *under: str) -> None:
-        """Remove folders from the copy, and nothing from the storage."""
+        """Remove some folders from the copy, and nothing from the storage."""
         with self._turn:
-            self._index.drop(self._index.under(under))
             for folder in under:
+                self._index.drop(self._index.under([folder]))
                 shutil.rmtree(self.folder / folder, ignore_errors=True)
 
     def push(self, *paths: Path) -> None:
@@ -261,6 +261,8 @@ class Mirror:
                 os.replace(fetched, target)
                 entries[path] = Entry(there[path], _stamp(target))
             self._index.put(entries)
+        with suppress(OSError):  # where another thread has something in it
+            self._scratch.rmdir()
 
     def _differs(self, path: str, stamp: Stamp) -> bool:
         entry = self._index.entries.get(path)
