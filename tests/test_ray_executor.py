@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -11,7 +10,6 @@ import sys
 import threading
 import time
 import types
-import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -21,6 +19,7 @@ import cloudpickle
 import numpy as np
 import pytest
 
+from tests.ray_nodes import LEFT_BEHIND, two_nodes
 from trimgrid.errors import InputError, RunError
 from trimgrid.executors import ray_checks, ray_tasks
 from trimgrid.executors.ray_cluster import RayExecutor
@@ -40,18 +39,11 @@ from trimgrid.executors.work import (
 from trimgrid.interruption import interruptible
 
 ray = pytest.importorskip("ray")
-cluster_utils = pytest.importorskip("ray.cluster_utils")
 
-pytestmark = [
-    pytest.mark.slow,  # starting clusters; `make test-all` has them
-    # Ray leaves files, sockets and processes to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = LEFT_BEHIND
 # What units do here travels by value: nodes know no tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 Act = Callable[[Any, Tell], object]
 """What a unit does: called with what is shared."""
 
@@ -146,19 +138,10 @@ def _connect(nodes: Any) -> None:
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Any]:
-    before = signal.getsignal(signal.SIGTERM)
-    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=NODE)
-    try:
-        cluster.add_node(**{key: NODE[key] for key in ("num_cpus", "object_store_memory")})
+    with two_nodes() as cluster:
         _connect(cluster)
         yield cluster
         ray.shutdown()
-    finally:
-        cluster.shutdown()
-        signal.signal(signal.SIGTERM, before)
-        with warnings.catch_warnings():  # what Ray leaves behind is not for later tests to find
-            warnings.simplefilter("ignore")
-            gc.collect()
 
 
 def test_units_are_done(tmp_path: Path, nodes: Any) -> None:

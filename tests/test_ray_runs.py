@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.ray_nodes import LEFT_BEHIND, NODE, two_nodes
 from tests.worker_study import table, trimgrid_run
 
 pytest.importorskip("ray")
-cluster_utils = pytest.importorskip("ray.cluster_utils")
-
-pytestmark = [
-    pytest.mark.slow,  # starting clusters; `make test-all` has them
-    # Ray leaves files, sockets and processes to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+pytestmark = LEFT_BEHIND
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    before = signal.getsignal(signal.SIGTERM)
-    head = {**NODE, "include_dashboard": False}
-    found = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
-    try:
-        found.add_node(**NODE)
+    with two_nodes() as found:
         yield found
-    finally:
-        found.shutdown()
-        signal.signal(signal.SIGTERM, before)
-        with warnings.catch_warnings():  # what Ray leaves behind is not for later tests to find
-            warnings.simplefilter("ignore")
-            gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,13 @@ from trimgrid.run_directory.manifest import MANIFEST, Planned
 from trimgrid.runs.checking import ORIGINAL
 from trimgrid.runs.group_messages import Finished, Refused, Said, Trained
 from trimgrid.runs.packed import Packed
-from trimgrid.runs.run_options import RunOptions, Subject, keeper_of, open_with_room
-from trimgrid.runs.running import run_attempts
+from trimgrid.runs.run_options import (
+    RunOptions,
+    Subject,
+    keeper_of,
+    open_with_room,
+    train_and_measure,
+)
 from trimgrid.runs.settings import platform
 from trimgrid.storage.copies import shown
 from trimgrid.storage.urls import is_elsewhere
@@ -142,24 +147,15 @@ class GroupRun:
         with self._folder([each.id for each in own.values()]) as folder:
             store = AttemptStore(folder, work.planned)
             try:
-                results = run_attempts(
-                    subject.model,
+                results = train_and_measure(
+                    subject,
+                    options,
                     grid,
-                    subject.data.train,
-                    subject.data.validation,
-                    subject.training,
-                    subject.evaluate,
                     self._tflite(),
                     _on_epoch(tell, {subject.training.epochs, subject.pretrain_epochs}),
-                    pretrain_epochs=subject.pretrain_epochs,
-                    engine=options.engine,
-                    repeats=options.repeats,
-                    memory=options.memory,
                     say=say,
                     keeper=keeper_of(store, subject, options, grid, planned, say),
                     open=self._open,
-                    shrink=options.shrink,
-                    distribution=subject.distribution,
                 )
                 for info in results:
                     tell(Finished(info.name))

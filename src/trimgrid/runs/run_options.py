@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from trimgrid.arguments import check_flag
 from trimgrid.engines.distribution import Distribution
 from trimgrid.engines.engine import Engine, open_engine
+from trimgrid.engines.trained import OnEpoch
 from trimgrid.errors import InputError
 from trimgrid.executors.work import Executor, Resources
 from trimgrid.export.tflite import TFLiteConverter
 from trimgrid.grids.grid import AttemptConfig
+from trimgrid.halving import Halving
 from trimgrid.results import AttemptInfo
 from trimgrid.run_directory.attempt_store import AttemptStore
 from trimgrid.run_directory.details import updates_of
@@ -21,6 +23,7 @@ from trimgrid.runs.checking import Lengths, Say, check_amounts, tasks_of
 from trimgrid.runs.evaluating import Evaluate
 from trimgrid.runs.keeping import Logger, RunKeeper
 from trimgrid.runs.planning import seeds_of
+from trimgrid.runs.running import run_attempts
 from trimgrid.runs.study_data import StudyData
 from trimgrid.training import Task, Training
 
@@ -116,6 +119,41 @@ def keeper_of(
         options.checkpoint_seconds,
         say,
         options.loggers,
+    )
+
+
+def train_and_measure(
+    subject: Subject,
+    options: RunOptions,
+    grid: Sequence[AttemptConfig],
+    converter: TFLiteConverter | None,
+    on_epoch: OnEpoch | None,
+    *,
+    say: Say,
+    keeper: RunKeeper,
+    open: Callable[..., Engine],
+    halving: Halving | None = None,
+) -> Generator[AttemptInfo, None, None]:
+    """Train and measure a grid of a run in this process: see `run_attempts`."""
+    return run_attempts(
+        subject.model,
+        grid,
+        subject.data.train,
+        subject.data.validation,
+        subject.training,
+        subject.evaluate,
+        converter,
+        on_epoch,
+        pretrain_epochs=subject.pretrain_epochs,
+        engine=options.engine,
+        repeats=options.repeats,
+        memory=options.memory,
+        say=say,
+        keeper=keeper,
+        open=open,
+        halving=halving,
+        shrink=options.shrink,
+        distribution=subject.distribution,
     )
 
 

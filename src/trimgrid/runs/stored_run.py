@@ -20,8 +20,13 @@ from trimgrid.runs.measuring import first_samples
 from trimgrid.runs.planning import plan_attempts, with_known_names
 from trimgrid.runs.progress import Progress
 from trimgrid.runs.results import Results, load_results
-from trimgrid.runs.run_options import RunOptions, Subject, keeper_of, open_with_room
-from trimgrid.runs.running import run_attempts
+from trimgrid.runs.run_options import (
+    RunOptions,
+    Subject,
+    keeper_of,
+    open_with_room,
+    train_and_measure,
+)
 from trimgrid.runs.settings import about
 from trimgrid.runs.shrinking import Shrinker
 from trimgrid.runs.shrinking_later import lacks_shrunk, with_shrunk
@@ -168,25 +173,16 @@ class StoredRun:
                     say,
                 ).results()
             else:
-                results = run_attempts(
-                    subject.model,
+                results = train_and_measure(
+                    subject,
+                    options,
                     grid,
-                    subject.data.train,
-                    subject.data.validation,
-                    subject.training,
-                    subject.evaluate,
                     self._converter if options.tflite else None,
                     bar.on_epoch,
-                    pretrain_epochs=subject.pretrain_epochs,
-                    engine=options.engine,
-                    repeats=options.repeats,
-                    memory=options.memory,
                     say=say,
                     keeper=keeper,
                     open=self._open,
                     halving=halving,
-                    shrink=options.shrink,
-                    distribution=subject.distribution,
                 )
             # An error below must end workers before the run directory is let go.
             stack.enter_context(closing(results))
