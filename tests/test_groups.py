@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import pickle
+import subprocess
+import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cloudpickle
 import keras
 import numpy as np
 import pytest
@@ -17,6 +22,7 @@ from trimgrid.executors.work import Again, Done, Event, Failed, Resources, Told,
 from trimgrid.grids.grid import article_grid
 from trimgrid.runs.checking import ORIGINAL
 from trimgrid.runs.group_run import GroupRun
+from trimgrid.runs.packed import Packed
 from trimgrid.runs.placing import placing_of
 from trimgrid.runs.run_options import Placing
 
@@ -156,11 +162,13 @@ def test_an_original_that_dies_ends_the_run(
         ({"group": 3}, r"workers=2 or more. Received: group=3"),
         ({"executor": "ray", "workers": 2}, r"a cluster has its own. Received: workers=2"),
         ({"workers": 2, "group": 0}, "group"),
+        ({"executor": "ray", "resources": {"cpus": 1}}, r"Resources. Received: resources=\{'cpus'"),
+        ({"workers": 2, "run_dir": "memory://runs/m"}, r"Received: 'memory://runs/m', which is in"),
     ],
 )
 def test_placing_that_is_none(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        study().run(GRID, tmp_path / "run", **options)
+        study().run(GRID, **{"run_dir": tmp_path / "run", **options})
     assert not (tmp_path / "run").exists()
 
 
@@ -185,6 +193,17 @@ def test_a_group_of_a_cluster_gets_the_devices_of_a_distribution(
     else:
         with pytest.raises(InputError, match=message):
             placing_of(None, "ray", **options)
+
+
+@pytest.mark.parametrize("executor", [{"workers": 2}, {"executor": "ray"}])
+def test_tf_data_does_not_travel(tmp_path: Path, executor: dict[str, Any]) -> None:
+    tf = pytest.importorskip("tensorflow")
+    x = np.zeros((8, 6), "float32")
+    rows = tf.data.Dataset.from_tensor_slices((x, x[:, :2])).batch(4)
+    study = trimgrid.Study(model(), (x, x[:, :2]), test=rows, loss="mse", epochs=10)
+    with pytest.raises(InputError, match=r"tf\.data\.Dataset. Received: one as test data. Give"):
+        study.run(GRID, tmp_path / "run", **executor)
+    assert not (tmp_path / "run").exists()
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -241,3 +260,37 @@ def test_data_that_can_not_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     bad = trimgrid.Study(model(), batches, test=batches, loss="mse", epochs=10)
     with pytest.raises(InputError, match=r"study.subject.data.train.*function that makes it"):
         bad.run(GRID, tmp_path / "run", tflite=False, progress=False)
+
+
+def test_classes_are_registered_where_they_arrive(tmp_path: Path) -> None:
+    """Under the name that they have here, which saved models are read by."""
+    module = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        packed = Packed.of(Scaled, {"tests>Scaled": Scaled, "Scaled": Scaled}, "layer")
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
+    (tmp_path / "packed").write_bytes(pickle.dumps(packed))
+    there = (
+        "import pickle, keras; made = pickle.load(open('packed', 'rb')).unpacked()\n"
+        "print(keras.saving.get_registered_name(made))\n"
+        "print(keras.saving.get_registered_object('tests>Scaled') is made)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", there], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["tests>Scaled", "True"], done.stderr
+
+
+def test_modules_beside_the_script_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beside_it.py").write_text("def made():\n    return 7\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    beside = importlib.import_module("beside_it")
+    packed = Packed.of(beside.made, {}, "function")
+    there = "import pickle, sys; print(pickle.load(sys.stdin.buffer).unpacked()())"
+    done = subprocess.run(
+        [sys.executable, "-c", there], input=pickle.dumps(packed), capture_output=True, check=False
+    )
+    assert done.stdout.split() == [b"7"], done.stderr

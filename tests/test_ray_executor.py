@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -40,7 +39,9 @@ from trimgrid.interruption import interruptible
 
 ray = pytest.importorskip("ray")
 
-pytestmark = LEFT_BEHIND
+# They start and lose nodes for a minute; `make test-all` has them. Runs on a cluster are in
+# test_ray_runs.py, addresses without one in test_ray_addresses.py.
+pytestmark = [pytest.mark.slow, *LEFT_BEHIND]
 # What units do here travels by value: nodes know no tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -70,46 +71,6 @@ def nothing(shared: Any, tell: Tell) -> None:
 
 def die(shared: Any, tell: Tell) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-# Before the fixture's first use: while this process is connected to a cluster, there is no other.
-
-
-@pytest.mark.parametrize(
-    ("address", "received"),
-    [
-        ("nonsense", r"The address of a cluster is .* Received: 'nonsense'"),
-        ("ray://host:port", r"The address of a cluster is .* Received: 'ray://host:port'"),
-        ("127.0.0.1:1", r"Received: address='127.0.0.1:1', .*Connection refused"),
-        ("ray://127.0.0.1:1", r"Received: address='ray://127.0.0.1:1', .*Connection refused"),
-    ],
-)
-def test_an_address_with_no_cluster(address: str, received: str) -> None:
-    begin = time.monotonic()
-    with pytest.raises(InputError, match=received):
-        _ = RayExecutor(address).slots
-    assert time.monotonic() - begin < 10
-
-
-@pytest.mark.parametrize("scheme", ["", "ray://"])
-def test_a_port_without_ray_behind_it(scheme: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        begin = time.monotonic()
-        with pytest.raises(InputError, match=r"no Ray cluster answered in 1\.5 s"):
-            _ = RayExecutor(f"{scheme}127.0.0.1:{server.getsockname()[1]}", timeout=1.5).slots
-    assert time.monotonic() - begin < 10
-
-
-def test_ray_address_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    with pytest.raises(InputError, match=r"address='127\.0\.0\.1:1'"):
-        _ = RayExecutor().slots
-
-
-def test_ray_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"Running on a cluster needs ray\. .*'trimgrid\[ray\]'"):
-        _ = RayExecutor().slots
 
 
 def test_a_connection_of_its_own(

@@ -149,6 +149,11 @@ class StreamData:
         shapes = [each.shape for each in keras.tree.flatten(self.layout)]
         return not any(shape is None or None in shape for shape in shapes)
 
+    @property
+    def is_tf_data(self) -> bool:
+        """Whether it is a `tf.data.Dataset`, which no other process can be given."""
+        return hasattr(self._stream, "as_numpy_iterator")  # without importing TensorFlow
+
     def epoch(self, seed: int | None, epoch: int) -> Iterator[Batch]:
         """The batches of an epoch, in the stream's own order.
 
@@ -185,7 +190,7 @@ class StreamData:
         stream = self._stream
         if isinstance(stream, keras.utils.PyDataset):
             return self._indexed(stream)
-        if hasattr(stream, "as_numpy_iterator"):  # tf.data, without importing it
+        if self.is_tf_data:
             return iter(stream.as_numpy_iterator())
         return iter(stream() if callable(stream) else stream)
 

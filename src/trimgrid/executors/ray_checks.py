@@ -80,7 +80,8 @@ def _said(error: Exception) -> str:
 
 
 def _text(node: Mapping[str, float]) -> str:
-    parts = [f"{node.get('CPU', 0):g} CPUs", f"{node.get('GPU', 0):g} GPUs"]
+    amounts = [(node.get(name, 0), name) for name in ("CPU", "GPU")]
+    parts = [f"{amount:g} {name}{'s' * (amount != 1)}" for amount, name in amounts]
     if node.get("memory"):
         parts.append(f"{node['memory'] / 1e9:.3g} GB of memory")
     return ", ".join(parts)

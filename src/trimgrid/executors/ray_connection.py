@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,7 +66,9 @@ def connect(address: str | None, timeout: float) -> Connection:
         settings = {"include_dashboard": False, "num_cpus": usable_cores()}
     else:
         _reach(address, timeout)
-    with _signals_as_before(), _no_usage_statistics():
+    with _signals_as_before(), _no_usage_statistics(), warnings.catch_warnings():
+        # What Ray forks runs another program at once.
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **settings)
         except Exception as error:  # of many kinds, by the kind of address

@@ -98,6 +98,8 @@ class GroupedRun:
         told: set[str] = set()
         logs = self.folder / WORKER_LOGS
         with ended_by_signals(), closing(self._events(units, logs, first)) as events:
+            if units:
+                self._tell_of(units)
             for event in events:
                 members = event.unit.arguments or (ORIGINAL,)
                 ended: Sequence[str] = ()
@@ -123,6 +125,13 @@ class GroupedRun:
                     if name not in told:
                         told.add(name)
                         yield name
+
+    def _tell_of(self, units: Sequence[Unit]) -> None:
+        groups = f"{len(units)} group{'s' * (len(units) != 1)}"
+        largest = max(len(unit.arguments) for unit in units)
+        attempts = f"{largest} attempt{'s' * (largest != 1)}"
+        slots = self.placing.executor.slots
+        self.say(f"Workers train {groups} of up to {attempts}, {slots} at a time. Each says:")
 
     def _events(
         self, units: Sequence[Unit], logs: Path, first: Unit | None

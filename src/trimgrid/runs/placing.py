@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from trimgrid.arguments import check_integer
+from trimgrid.data.sources import StreamData
 from trimgrid.engines.distribution import Distribution, described
 from trimgrid.errors import InputError
 from trimgrid.executors.work import Resources
 from trimgrid.legacy.refusing import IN_KERAS_3
 from trimgrid.legacy.telling import is_legacy
 from trimgrid.runs.run_options import Placing
+from trimgrid.runs.study_data import StudyData
 
 EXECUTORS = ("local", "ray")
 
@@ -41,13 +43,18 @@ def placing_of(
             f"An executor is one of {', '.join(EXECUTORS)}. Received: executor={executor!r}."
         )
     check_integer("workers", workers, minimum=1)
+    if resources is not None and not isinstance(resources, Resources):
+        raise InputError(
+            "What a group takes of a cluster is a trimgrid.Resources. "
+            f"Received: resources={resources!r}. Give for example trimgrid.Resources(cpus=4)."
+        )
     if group is not None:
         check_integer("group", group, minimum=1)
     if executor == "local":
         if ray_address is not None:
             raise _other("ray_address", ray_address, 'executor="ray"')
         if resources is not None:
-            raise _other("resources", resources, 'executor="ray"')
+            raise _other("resources (--cpus, --gpus)", resources, 'executor="ray"')
         if workers == 1:
             if group is not None:
                 raise _other("group", group, "workers=2 or more")
@@ -72,6 +79,27 @@ def placing_of(
     # Ray binds no process to cores: without these each would take all that there are.
     environment = {"JAX_NUM_CPU_DEVICES": cores, "TF_NUM_INTRAOP_THREADS": cores}
     return Placing(RayExecutor(ray_address, unit=resources), group, resources, environment)
+
+
+def check_shared(data: StudyData, run_dir: str) -> None:
+    """Check that workers can be given the data of a study and see the run directory.
+
+    Raises `InputError` for a `tf.data.Dataset` and for a storage in the memory of this process.
+    """
+    if run_dir.startswith("memory://"):
+        raise InputError(
+            "All workers must see the run directory. "
+            f"Received: {run_dir!r}, which is in the memory of this process. "
+            "Give a path, or an address such as s3://BUCKET/RUN."
+        )
+    parts = {"training": data.train, "validation": data.validation, "test": data.test}
+    for name, part in parts.items():
+        if isinstance(part, StreamData) and part.is_tf_data:
+            raise InputError(
+                "Workers can't be given a tf.data.Dataset. "
+                f"Received: one as {name} data. Give arrays, a keras.utils.PyDataset, or a "
+                "function that makes it."
+            )
 
 
 def resources_of(cpus: float | None, gpus: float | None) -> Resources | None:
@@ -101,7 +129,7 @@ def _check_devices(distribution: Distribution, resources: Resources) -> None:
         raise InputError(
             "A group on a cluster must get all devices of the distribution. "
             f"{received}, and {kind}s={given:g} for a group. "
-            f"Give resources=trimgrid.Resources({kind}s={needed})."
+            f"Give resources=trimgrid.Resources({kind}s={needed}), or --{kind}s {needed}."
         )
 
 

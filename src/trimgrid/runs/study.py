@@ -29,7 +29,7 @@ from trimgrid.run_directory.store import MANIFEST, RunDirectory, read_manifest
 from trimgrid.runs.asking import optuna
 from trimgrid.runs.checking import Opened, Say, check_attempts
 from trimgrid.runs.keeping import Logger
-from trimgrid.runs.placing import placing_of
+from trimgrid.runs.placing import check_shared, placing_of
 from trimgrid.runs.recommending import highest_rate, recommended_grid
 from trimgrid.runs.results import Results
 from trimgrid.runs.run_options import RunOptions, Subject
@@ -43,6 +43,7 @@ from trimgrid.runs.stored_run import StoredRun, reported
 from trimgrid.runs.study_data import StudyData
 from trimgrid.sensitivity import SPARSITIES, Sensitivity
 from trimgrid.shrunk_info import SHRUNK_SIZES
+from trimgrid.storage.copies import shown
 from trimgrid.structures.kinds import Structure
 from trimgrid.training import Training
 
@@ -251,6 +252,8 @@ class Study:
                 distribution=self._subject.distribution,
             ),
         )
+        if options.placing is not None:
+            check_shared(self._subject.data, shown(folder))
         with StoredRun(self._subject, folder, options) as run:
             run.train(grid)
         return reported(folder, run.say)
