@@ -11,7 +11,7 @@ from tests.browser.page_tools import lacking
 from tests.browser.starting import browser_at_hand, started_browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a page that stays open draws on beside all later tests
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
     """Chromium, with which no page reaches the network; see `page_tools`."""
     if not browser_at_hand():
