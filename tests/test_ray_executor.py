@@ -275,7 +275,7 @@ def test_a_unit_that_fits_no_node(tmp_path: Path, nodes: Any) -> None:
     asked = Resources(cpus=4, gpus=1, memory=10**15)
     with pytest.raises(
         InputError,
-        match=r"Received: 4 CPUs, 1 GPUs, 1e\+06 GB of memory for a unit, where nodes have 1 CPUs,"
+        match=r"Received: 4 CPUs, 1 GPU, 1e\+06 GB of memory for a unit, where nodes have 1 CPU,"
         r" 0 GPUs, .* GB of memory",
     ):
         events_of({"a": nothing}, tmp_path, resources=asked)

@@ -261,8 +261,6 @@ class Mirror:
                 os.replace(fetched, target)
                 entries[path] = Entry(there[path], _stamp(target))
             self._index.put(entries)
-        with suppress(OSError):  # where another thread has something in it
-            self._scratch.rmdir()
 
     def _differs(self, path: str, stamp: Stamp) -> bool:
         entry = self._index.entries.get(path)
